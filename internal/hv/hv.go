@@ -1,0 +1,103 @@
+package hv
+
+import (
+	"context"
+	"time"
+
+	"github.com/husk-vm/husk/internal/guestmem"
+)
+
+// Backend is one way to run guest code on this host.
+type Backend interface {
+	// Name is the word users choose it by: "kvm", "hvf", "whp", "soft".
+	Name() string
+	// Probe measures whether and how fast the back end works here. It changes nothing and leaves nothing behind.
+	Probe(ctx context.Context) Report
+	// NewVM makes an empty VM around mem, which must outlive it. All of mem's regions are mapped.
+	NewVM(mem *guestmem.Memory, cfg Config) (VM, error)
+}
+
+// Config is what a back end must know before the first vCPU exists.
+type Config struct {
+	CPUs int // number of vCPUs that will be made, 1 or more
+}
+
+// Report says what Probe found out.
+type Report struct {
+	Usable bool
+	Reason string // why not, or what limits it: one line, for a person
+	Advice string // what to do about it, "" if nothing
+	// KernelRate and UserRate are simple instructions a second in guest kernel and user mode, 0 if not measured.
+	KernelRate, UserRate float64
+	// Setup is how long making a VM with one vCPU took.
+	Setup time.Duration
+	// Details are further facts, such as the API version and capabilities, in a fixed order.
+	Details []string
+}
+
+// VM is one virtual machine without devices. Optional capabilities are found by type assertion.
+type VM interface {
+	// NewVCPU makes vCPU number id (0-based, also its APIC id). The caller's goroutine must be locked to its thread,
+	// and Run, Regs and SetRegs may be called from that thread only.
+	NewVCPU(id int) (VCPU, error)
+	// Close frees the VM. All vCPUs must have been closed.
+	Close() error
+}
+
+// VCPU runs guest code on the thread that made it.
+type VCPU interface {
+	// Run completes the previous exit, enters the guest and fills exit when it leaves. An error means the vCPU cannot
+	// go on; everything a guest can cause is an Exit.
+	Run(exit *Exit) error
+	// Kick makes the present Run, or else the next one, return ExitKicked soon. Any goroutine; never blocks. Kicks
+	// before Run returns may count as one. A kick never loses the exit under way: Run reports that first.
+	Kick()
+	// Settle finishes a half-done port or MMIO access without running further guest code, so that registers are whole.
+	// Call it after the last Run before reading registers.
+	Settle() error
+	Close() error
+}
+
+// ExitKind says why Run returned.
+type ExitKind uint8
+
+const (
+	ExitNone      ExitKind = iota
+	ExitKicked             // Kick, or a signal: run again when ready
+	ExitPort               // x86 port access: Addr, Write, Size, Data
+	ExitMMIO               // access to an address without RAM: Addr, Write, Data
+	ExitHalt               // HLT with no in-kernel interrupt controller
+	ExitIOAPICEOI          // end of interrupt for Vector, for the user-space IOAPIC
+	ExitReset              // triple fault (shutdown cycle) or a reset request to the hypervisor
+	ExitPowerOff           // power-off request to the hypervisor (PSCI)
+	ExitFailed             // the hypervisor gave up: Err names why (failed entry, internal error)
+)
+
+// Exit describes why the guest stopped. It is owned by the caller and filled by Run.
+type Exit struct {
+	Kind ExitKind
+	Addr uint64 // port number, or guest-physical address
+	// Size is the width of one port access. Data holds one or more of them: string instructions with REP give several.
+	Size  int
+	Write bool
+	// Data is what the guest wrote, or must be filled by the caller before the next Run with what it reads. It aliases
+	// memory of the back end: do not keep it.
+	Data   []byte
+	Vector uint8
+	Err    error // ExitFailed only: a *FailedError
+}
+
+// FailedError is a vCPU's last word.
+type FailedError struct {
+	Reason string // "failed entry", "internal error: emulation", ...
+	Code   uint64 // the hypervisor's own number
+	RIP    uint64
+	Bytes  []byte // instruction bytes at RIP where known
+}
+
+// DirtyLog is a VM that knows which pages the guest wrote.
+type DirtyLog interface {
+	SetDirtyLog(on bool) error
+	// Dirty returns one bit a page of region i, for the writes since the last call.
+	Dirty(i int) ([]uint64, error)
+}
