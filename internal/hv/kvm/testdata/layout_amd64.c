@@ -86,6 +86,7 @@ int main(void)
 	OFF(kvm_sregs, efer);
 	OFF(kvm_sregs, apic_base);
 	OFF(kvm_sregs, interrupt_bitmap);
+	SIZE(kvm_run);
 	OFF(kvm_run, immediate_exit);
 	OFF(kvm_run, exit_reason);
 	OFF(kvm_run, io.direction);
