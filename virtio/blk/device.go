@@ -22,9 +22,8 @@ type Device struct {
 
 	capacity  atomic.Uint64 // sectors
 	writeBack atomic.Bool   // the writeback field: false makes every write stable before it completes
-	stopping  atomic.Bool   // workers take no further request
 	stats     counters
-	workers   sync.WaitGroup
+	workers   virtio.Workers
 
 	mu            sync.Mutex
 	configChanged func() // guarded by mu; nil unless started
@@ -109,20 +108,20 @@ func (d *Device) Start(a virtio.Activation) error {
 	if a.Features.Has(featConfigWCE) && !a.Features.Has(featFlush) {
 		d.writeBack.Store(false) // nobody could flush the cache [VIRTIO §5.2.5.2]
 	}
-	d.stopping.Store(false)
 	for _, q := range a.Queues {
 		if q != nil {
-			d.workers.Go(newWorker(d, q, a).run)
+			d.workers.Go(q, a.Fail, newWorker(d, q, a).run)
 		}
 	}
 	return nil
 }
 
-// Stop ends the workers and waits for the request that each has under way, also if the back end blocks in it: its
-// buffers are guest memory. Requests not yet begun stay in their queues.
+// Stop waits for the workers to end, and with them for the request that each has under way, also if the back end blocks
+// in it: its buffers are guest memory. Requests not yet begun stay in their queues. The writeback field goes back to
+// its initial value.
 func (d *Device) Stop() {
-	d.stopping.Store(true)
 	d.workers.Wait()
+	d.writeBack.Store(true)
 	d.mu.Lock()
 	d.configChanged = nil
 	d.mu.Unlock()

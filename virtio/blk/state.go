@@ -2,8 +2,8 @@ package blk
 
 import "fmt"
 
-// State is what a stopped device needs to go on elsewhere. Queues and features are the transport's to save; requests
-// under way there are none, since Stop ended them.
+// State is what a device needs to go on elsewhere. Queues and features are the core's to save; no request is under way
+// while a queue is paused.
 type State struct {
 	CapacitySectors uint64
 	ReadOnly        bool
@@ -16,7 +16,7 @@ type State struct {
 	WriteBack       bool   // the writeback field [VIRTIO §5.2.4]
 }
 
-// State returns the device's state. Call it between Stop and Start.
+// State returns the device's state. Any goroutine; while the queues are paused it does not change.
 func (d *Device) State() State {
 	return State{
 		CapacitySectors: d.capacity.Load(),

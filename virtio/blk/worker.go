@@ -1,10 +1,7 @@
 package blk
 
 import (
-	"fmt"
 	"math"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/husk-vm/husk/virtio"
@@ -41,46 +38,22 @@ func newWorker(d *Device, q *virtio.Queue, a virtio.Activation) *worker {
 	return w
 }
 
-// run serves the queue until it closes or breaks. It keeps its thread: it blocks in system calls most of the time, and a
-// hand-over between threads costs more than many a request.
-func (w *worker) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := w.serveAll(); err != nil {
-		w.d.stats.broken.Add(1)
-		w.fail(err)
-	}
-}
-
-// serveAll is run's loop. A memory fault, which a guest memory on a truncated file or an empty pool of huge pages gives,
-// becomes an error of this device; any other panic is a bug of ours and goes on.
-func (w *worker) serveAll() (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			fault, ok := r.(interface { // what the runtime panics with, and a nil dereference does not have
-				runtime.Error
-				Addr() uintptr
-			})
-			if !ok {
-				panic(r)
-			}
-			err = fmt.Errorf("blk: memory fault: %w", fault)
-		}
-	}()
-	for w.q.Wait() {
+// run serves the queue until it closes or breaks.
+func (w *worker) run(q *virtio.Queue) {
+	for q.Wait() {
 		if err := w.batch(); err != nil {
-			return err
+			w.d.stats.broken.Add(1)
+			w.fail(err)
+			return
 		}
 	}
-	return nil
 }
 
 // batch serves what is in the queue and publishes the results together, but none later than publishAfter.
 func (w *worker) batch() error {
 	defer w.q.Flush()
 	var first time.Time // when the oldest unpublished request was popped
-	for !w.d.stopping.Load() {
+	for {
 		c, err := w.q.Pop()
 		if c == nil || err != nil {
 			return err

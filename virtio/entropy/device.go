@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"github.com/husk-vm/husk/virtio"
@@ -15,10 +14,9 @@ const queueSize = 64
 
 // Device is a virtio entropy device [VIRTIO §5.4]. It implements [virtio.Device].
 type Device struct {
-	source   io.Reader
-	stopping atomic.Bool // the worker takes no further request
-	started  atomic.Bool
-	worker   sync.WaitGroup
+	source  io.Reader
+	started atomic.Bool
+	workers virtio.Workers
 
 	requests, bytes, errors, broken atomic.Uint64
 }
@@ -58,19 +56,17 @@ func (d *Device) Start(a virtio.Activation) error {
 	if d.started.Swap(true) {
 		return errors.New("entropy: start: already started")
 	}
-	d.stopping.Store(false)
 	for _, q := range a.Queues {
 		if q != nil {
-			d.worker.Go((&worker{d: d, q: q, fail: a.Fail}).run)
+			d.workers.Go(q, a.Fail, (&worker{d: d, q: q, fail: a.Fail}).run)
 		}
 	}
 	return nil
 }
 
-// Stop ends the worker and waits for its read of the source, if one is under way.
+// Stop waits for the worker to end, and with it for a read of the source under way.
 func (d *Device) Stop() {
-	d.stopping.Store(true)
-	d.worker.Wait()
+	d.workers.Wait()
 	d.started.Store(false)
 }
 
@@ -79,7 +75,7 @@ type Stats struct {
 	Requests uint64 // that got bytes
 	Bytes    uint64 // handed out
 	Errors   uint64 // of the source
-	Broken   uint64 // other ends of the device: misconduct of the driver, memory faults
+	Broken   uint64 // times that misconduct of the driver ended the device
 }
 
 // Stats returns the counters. Any goroutine; the fields are not taken at one instant.
@@ -87,11 +83,10 @@ func (d *Device) Stats() Stats {
 	return Stats{d.requests.Load(), d.bytes.Load(), d.errors.Load(), d.broken.Load()}
 }
 
-// State is what a stopped device needs to go on elsewhere: nothing but its type. The queue is the transport's to save,
-// and a copied VM gets fresh bytes from its own source.
+// State is what a device needs to go on elsewhere: nothing but its type. The queue is the core's to save, and a copied VM gets fresh bytes from its own source.
 type State struct{}
 
-// State returns the device's state. Call it between Stop and Start.
+// State returns the device's state. Any goroutine.
 func (d *Device) State() State { return State{} }
 
 // Restore makes a new device go on from s. Call it before Start.

@@ -3,8 +3,6 @@ package entropy
 import (
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/husk-vm/husk/virtio"
 )
@@ -24,41 +22,19 @@ type worker struct {
 }
 
 // run serves the queue until it closes or breaks.
-func (w *worker) run() {
-	if err := w.serveAll(); err != nil {
-		w.fail(err)
-	}
-}
-
-// serveAll is run's loop. A memory fault, which a guest memory on a truncated file or an empty pool of huge pages gives,
-// becomes an error of this device; any other panic is a bug of ours and goes on.
-func (w *worker) serveAll() (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			fault, ok := r.(interface { // what the runtime panics with, and a nil dereference does not have
-				runtime.Error
-				Addr() uintptr
-			})
-			if !ok {
-				panic(r)
-			}
-			w.d.broken.Add(1)
-			err = fmt.Errorf("entropy: memory fault: %w", fault)
-		}
-	}()
-	for w.q.Wait() {
+func (w *worker) run(q *virtio.Queue) {
+	for q.Wait() {
 		if err := w.batch(); err != nil {
-			return err
+			w.fail(err)
+			return
 		}
 	}
-	return nil
 }
 
 // batch serves what is in the queue and publishes the results together.
 func (w *worker) batch() error {
 	defer w.q.Flush()
-	for !w.d.stopping.Load() {
+	for {
 		c, err := w.q.Pop()
 		if err != nil {
 			w.d.broken.Add(1)
