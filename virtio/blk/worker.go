@@ -69,7 +69,6 @@ func (w *worker) batch() error {
 			return err
 		}
 	}
-	return nil
 }
 
 // serve carries out one request and gives its chain back. An error means that the chain is broken and the device with

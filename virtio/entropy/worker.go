@@ -47,7 +47,6 @@ func (w *worker) batch() error {
 			return err
 		}
 	}
-	return nil
 }
 
 // serve fills the chain, up to maxRequest bytes, and gives it back.
