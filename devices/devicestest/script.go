@@ -90,7 +90,7 @@ func (s Script) converse(t *testing.T, name, text string, update bool) string {
 		if got != "" {
 			ask += " = " + got
 		}
-		fmt.Fprintln(&out, strings.TrimSpace(ask+"  "+comment))
+		fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprintf("%-30s %s", ask, comment)))
 	}
 	return out.String()
 }
@@ -163,7 +163,7 @@ func (s Script) do(st step) string {
 		return ""
 	}
 	s.Device.Read(st.off, p)
-	return fmt.Sprintf("%#0*x", 2+2*st.width, binary.LittleEndian.Uint64(b[:]))
+	return fmt.Sprintf("0x%0*x", 2*st.width, binary.LittleEndian.Uint64(b[:]))
 }
 
 func files(t testing.TB) []string {

@@ -55,11 +55,10 @@ type Device struct {
 	log      *slog.Logger
 
 	sched   schedule
-	gate    gate
 	events  events
 	chunks  chunkPool
 	count   counters
-	workers sync.WaitGroup
+	workers virtio.Workers
 
 	// Lock order: mu, Conn.mu, schedule.mu.
 	mu        sync.Mutex
@@ -103,7 +102,6 @@ func New(cfg Config) (*Device, error) {
 		nextPort:  firstPort,
 	}
 	d.sched.init()
-	d.gate.init()
 	d.events.init()
 	return d, nil
 }
@@ -143,17 +141,14 @@ func (d *Device) Start(a virtio.Activation) error {
 		return fmt.Errorf("vsock: start: %w", net.ErrClosed)
 	}
 	d.sched.start()
-	d.gate.start()
 	d.events.start()
 	d.running, d.started = true, true
 	d.mu.Unlock()
 
-	rx := &rxWorker{d: d, q: a.Queues[queueRx], fail: a.Fail}
-	tx := &txWorker{d: d, q: a.Queues[queueTx], fail: a.Fail}
-	ev := &eventWorker{d: d, q: a.Queues[queueEvent], fail: a.Fail}
-	d.workers.Go(rx.run)
-	d.workers.Go(tx.run)
-	d.workers.Go(ev.run)
+	fail := func(err error) { d.broken(a.Fail, err) }
+	d.workers.Go(a.Queues[queueRx], fail, (&rxWorker{d: d, fail: fail}).run)
+	d.workers.Go(a.Queues[queueTx], fail, (&txWorker{d: d, fail: fail}).run)
+	d.workers.Go(a.Queues[queueEvent], fail, (&eventWorker{d: d, fail: fail}).run)
 	d.log.Info("vsock: driver ready", "cid", d.cid)
 	return nil
 }
@@ -170,7 +165,6 @@ func (d *Device) Stop() {
 
 	d.sched.stop()
 	d.events.stop()
-	d.gate.stop()
 	d.workers.Wait()
 	d.endAll(ErrReset)
 
@@ -180,7 +174,7 @@ func (d *Device) Stop() {
 	d.log.Info("vsock: driver gone", "cid", d.cid)
 }
 
-// broken gives the device up until the driver resets it. A worker calls it and ends.
+// broken gives the device up until the driver resets it. A worker calls it and ends. No lock is held.
 func (d *Device) broken(fail func(error), err error) {
 	d.mu.Lock()
 	d.running = false

@@ -56,45 +56,38 @@ func (e *events) wait() bool {
 // eventWorker tells the driver of events [VIRTIO §5.10.6.7].
 type eventWorker struct {
 	d    *Device
-	q    *virtio.Queue
 	fail func(error)
 }
 
-func (w *eventWorker) run() {
-	for {
-		if !w.d.events.wait() || !w.d.gate.enter() {
+func (w *eventWorker) run(q *virtio.Queue) {
+	for w.d.events.wait() {
+		c, err := q.Pop()
+		if err == nil && c != nil {
+			err = w.serve(c)
+			q.Flush()
+		}
+		if err != nil {
+			w.fail(err)
 			return
 		}
-		chain, err := w.step()
-		w.d.gate.leave(w.q)
-		switch {
-		case err != nil:
-			w.d.broken(w.fail, err)
-			return
-		case chain:
-			w.q.Flush()
-		case !w.q.Wait():
+		if c == nil && !q.Wait() {
 			return
 		}
 	}
 }
 
-// step sends the event, if the guest has given a buffer.
-func (w *eventWorker) step() (chain bool, err error) {
-	c, err := w.q.Pop()
-	if c == nil || err != nil {
-		return false, err
-	}
-	if c.Writable() < uint64(len(eventTransportReset)) {
-		n := c.Writable()
+// serve sends the event.
+func (w *eventWorker) serve(c *virtio.Chain) error {
+	if n := c.Writable(); n < uint64(len(eventTransportReset)) {
 		c.Release(0)
-		return true, guestError("event buffer", "of "+strconv.FormatUint(n, 10)+" bytes")
+		return guestError("event buffer", "of "+strconv.FormatUint(n, 10)+" bytes")
 	}
-	if err := c.WriteAt(eventTransportReset[:], 0); err != nil {
+	err := c.WriteAt(eventTransportReset[:], 0)
+	if err != nil {
 		c.Release(0)
-		return true, err
+		return err
 	}
-	c.Release(uint32(len(eventTransportReset)))
 	w.d.events.set(false)
-	return true, nil
+	c.Release(uint32(len(eventTransportReset)))
+	return nil
 }

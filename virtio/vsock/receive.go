@@ -182,19 +182,25 @@ func (c *Conn) onData(n int, src source) error {
 	}
 	k, off := c.in.reserve(n)
 	c.mu.Unlock()
+	return c.store(k, off, src, n)
+}
 
-	err := copyIn(k, off, src, headerSize, n)
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.in.commit(0)
+// store copies n bytes to where reserve said. The lock is free meanwhile, so that Read goes on. If the host cannot reach
+// the guest's memory the worker ends here, and the buffer must not stay reserved.
+func (c *Conn) store(k *chunk, off int, src source, n int) error {
+	stored := 0
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.in.commit(stored)
+		if c.in.dead {
+			c.consumed(stored) // CloseRead came meanwhile
+		}
+		c.readable.Signal()
+	}()
+	if err := copyIn(k, off, src, headerSize, n); err != nil {
 		return err
 	}
-	c.in.commit(n)
-	if c.in.dead {
-		c.consumed(n) // CloseRead came meanwhile
-	}
-	c.readable.Signal()
+	stored = n
 	return nil
 }

@@ -13,54 +13,50 @@ const flushEvery = 16
 // rxWorker fills the guest's receive buffers.
 type rxWorker struct {
 	d    *Device
-	q    *virtio.Queue
 	fail func(error)
 	pkt  packet
 }
 
-func (w *rxWorker) run() {
+// run sleeps in the schedule while there is nothing to send, and in the queue while there is nowhere to put it. So a
+// guest that refills its queue wakes nobody who has nothing to say.
+func (w *rxWorker) run(q *virtio.Queue) {
 	for unflushed := 0; ; {
 		if unflushed == flushEvery || unflushed > 0 && w.d.sched.empty() {
-			w.q.Flush()
+			q.Flush()
 			unflushed = 0
 		}
 		if !w.d.sched.wait() {
 			return
 		}
-		if !w.d.gate.enter() {
-			return
+		c, err := q.Pop()
+		if err == nil && c != nil {
+			err = w.serve(c)
+			unflushed++
 		}
-		n, chain, err := w.step()
-		w.d.gate.leave(w.q)
-		unflushed += n
 		if err != nil {
-			w.d.broken(w.fail, err)
+			w.fail(err)
 			return
 		}
-		if !chain {
+		if c == nil {
 			w.d.count.stalls.Add(1)
 			unflushed = 0
-			if !w.q.Wait() {
+			if !q.Wait() {
 				return
 			}
 		}
 	}
 }
 
-// step takes one buffer and fills it. n is the number of chains released; chain is false if the guest has given none.
-func (w *rxWorker) step() (n int, chain bool, err error) {
-	c, err := w.q.Pop()
-	if c == nil || err != nil {
-		return 0, false, err
-	}
+// serve fills one buffer.
+func (w *rxWorker) serve(c *virtio.Chain) error {
 	room := c.Writable()
 	if room <= headerSize { // Linux gives 4 KiB; without room for a byte of data a stream could never move
 		c.Release(0)
-		return 1, true, guestError("receive buffer", "of "+strconv.FormatUint(room, 10)+" bytes")
+		return guestError("receive buffer", "of "+strconv.FormatUint(room, 10)+" bytes")
 	}
-	written, err := w.d.fill(c, room-headerSize, &w.pkt)
-	c.Release(written)
-	return 1, true, err
+	n, err := w.d.fill(c, room-headerSize, &w.pkt)
+	c.Release(n)
+	return err
 }
 
 // sink is where a packet is copied to; a *virtio.Chain is one.
@@ -86,61 +82,58 @@ func (d *Device) fill(dst sink, room uint64, p *packet) (uint32, error) {
 		} else if !c.fetch(p, room) {
 			continue
 		}
-		err := dst.WriteAt(p.hdr[:], 0)
-		if err == nil && len(p.data) > 0 {
-			err = dst.WriteAt(p.data, headerSize)
-		}
-		n := uint32(headerSize + len(p.data))
 		d.count.packetsToGuest.Add(1)
 		d.count.bytesToGuest.Add(uint64(len(p.data)))
-		if c != nil {
-			c.sent(p)
-		}
-		return n, err
+		return p.copyTo(dst, c)
 	}
+}
+
+// copyTo writes p to dst and returns its length. c, if it is not nil, is told even if the host cannot reach the guest's
+// memory and the worker ends here: Write waits for it.
+func (p *packet) copyTo(dst sink, c *Conn) (uint32, error) {
+	if c != nil {
+		defer c.sent(p)
+	}
+	if err := dst.WriteAt(p.hdr[:], 0); err != nil {
+		return 0, err
+	}
+	if len(p.data) > 0 {
+		if err := dst.WriteAt(p.data, headerSize); err != nil {
+			return 0, err
+		}
+	}
+	return uint32(headerSize + len(p.data)), nil
 }
 
 // txWorker takes the packets that the guest sends.
 type txWorker struct {
 	d    *Device
-	q    *virtio.Queue
 	fail func(error)
 	hdr  header
 }
 
-func (w *txWorker) run() {
+func (w *txWorker) run(q *virtio.Queue) {
 	for unflushed := 0; ; {
-		if !w.d.gate.enter() {
-			return
+		c, err := q.Pop()
+		if err == nil && c != nil {
+			err = w.d.take(c, c.Readable(), &w.hdr)
+			c.Release(0)
+			unflushed++
 		}
-		took, err := w.step()
-		w.d.gate.leave(w.q)
 		switch {
 		case err != nil:
-			w.d.broken(w.fail, err)
+			w.fail(err)
 			return
-		case !took:
+		case c == nil:
 			unflushed = 0
-			if !w.q.Wait() {
+			if !q.Wait() {
 				return
 			}
-		default:
-			if unflushed++; unflushed == flushEvery {
-				w.q.Flush()
-				unflushed = 0
-			}
+		case unflushed == flushEvery:
+			q.Flush()
+			unflushed = 0
 		}
 	}
-}
-
-// step takes one packet, if there is one.
-func (w *txWorker) step() (took bool, err error) {
-	c, err := w.q.Pop()
-	if c == nil || err != nil {
-		return false, err
-	}
-	defer c.Release(0)
-	return true, w.d.take(c, c.Readable(), &w.hdr)
 }
 
 // take reads the packet in src, which has size bytes, and acts on it. The header is copied once, to h.
