@@ -56,7 +56,7 @@ func (c *ctl) init(ports []*port) {
 func (c *ctl) start() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopped = false
+	c.stopped, c.next = false, 0
 	for i := range c.ports {
 		p := &c.ports[i]
 		p.owed, p.ready, p.hungUp = 0, false, false
