@@ -111,3 +111,6 @@ func (d *direct) SetQueue(i int, size uint16, desc, avail, used guestmem.GPA) {
 
 func (d *direct) Interrupt(i int) <-chan struct{}  { return d.intr.queue(i) }
 func (d *direct) ConfigInterrupt() <-chan struct{} { return d.intr.conf() }
+
+// Device is the status machine itself.
+func (d *direct) Device() *virtio.Core { return d.Core }
