@@ -1,11 +1,5 @@
 package virtio
 
-// Features is a set of feature bits [VIRTIO §2.2].
-type Features uint64
-
-// Has reports whether all bits of b are in f.
-func (f Features) Has(b Features) bool { return f&b == b }
-
 // DeviceType is a virtio device ID [VIRTIO §5].
 type DeviceType uint16
 
