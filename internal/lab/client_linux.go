@@ -145,7 +145,7 @@ func startSupervisor(o options, s session) error {
 	defer r.Close()
 	cmd := exec.Command(self)
 	cmd.Args = []string{"kvmlab", superviseArg, string(encodeJSON(superviseSpec{
-		Dir: s.dir, Root: o.root, MemoryMiB: o.memoryMiB, SMP2: o.smp2, Idle: o.idle, Life: o.life, Boot: o.boot,
+		Dir: s.dir, Root: o.root, Self: o.self, MemoryMiB: o.memoryMiB, SMP2: o.smp2, Idle: o.idle, Life: o.life, Boot: o.boot,
 	}))}
 	cmd.Dir = "/"
 	cmd.Stderr = w // until it has a log

@@ -46,6 +46,10 @@ func fakeLab(t *testing.T, how string) (options, session) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	static := filepath.Join(root, "init") // the test binary may be linked dynamically
+	if err := os.WriteFile(static, minimalELF(), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	bin := t.TempDir()
 	if err := os.Symlink(self, filepath.Join(bin, qemuName)); err != nil {
 		t.Fatal(err)
@@ -53,7 +57,7 @@ func fakeLab(t *testing.T, how string) (options, session) {
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("KVMLAB_FAKE", how)
 	t.Setenv("TMPDIR", t.TempDir())
-	o := options{root: root, memoryMiB: 512, idle: time.Minute, life: time.Minute, boot: 20 * time.Second, session: "test", command: true}
+	o := options{root: root, self: static, memoryMiB: 512, idle: time.Minute, life: time.Minute, boot: 20 * time.Second, session: "test", command: true}
 	s, err := newSession(o, "/")
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +71,15 @@ func fakeLab(t *testing.T, how string) (options, session) {
 		}
 	})
 	return o, s
+}
+
+// minimalELF is a 64-bit x86 program file without any segment.
+func minimalELF() []byte {
+	h := make([]byte, 64)
+	copy(h, "\x7fELF\x02\x01\x01")   // 64 bits, little-endian, version 1
+	h[16], h[18], h[20] = 2, 62, 1   // ET_EXEC, EM_X86_64, version 1
+	h[52], h[54], h[58] = 64, 56, 64 // sizes of this header, of a program header, of a section header
+	return h
 }
 
 // run runs a command in the session's machine.
@@ -188,7 +201,7 @@ func startClient(t *testing.T, o options, s session, args ...string) (*exec.Cmd,
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Args = []string{"kvmlab", clientArg, string(encodeJSON(clientSpec{Dir: s.dir, Root: o.root, Memory: o.memoryMiB, Args: args}))}
+	cmd.Args = append([]string{"kvmlab", clientArg, string(encodeJSON(clientSpec{Dir: s.dir, Root: o.root, Self: o.self, Memory: o.memoryMiB}))}, args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

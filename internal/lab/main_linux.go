@@ -16,7 +16,7 @@ import (
 
 // superviseSpec is the supervisor's argument.
 type superviseSpec struct {
-	Dir, Root        string
+	Dir, Root, Self  string
 	MemoryMiB        int
 	SMP2             bool
 	Idle, Life, Boot time.Duration
@@ -40,7 +40,7 @@ func Main(args []string) int {
 			fmt.Fprintf(os.Stderr, "kvmlab: %v\n", err)
 			return exitLab
 		}
-		o := options{root: spec.Root, memoryMiB: spec.MemoryMiB, smp2: spec.SMP2, idle: spec.Idle, life: spec.Life, boot: spec.Boot}
+		o := options{root: spec.Root, self: spec.Self, memoryMiB: spec.MemoryMiB, smp2: spec.SMP2, idle: spec.Idle, life: spec.Life, boot: spec.Boot}
 		return superviseMain(o, session{dir: spec.Dir})
 	}
 	o, err := parseOptions(args, os.Stderr)

@@ -22,18 +22,17 @@ const clientArg = "client"
 
 // clientSpec is its argument.
 type clientSpec struct {
-	Dir, Root string
-	Memory    int
-	Args      []string
+	Dir, Root, Self string
+	Memory          int
 }
 
-func clientMain(arg string) int {
+func clientMain(arg string, args []string) int {
 	var c clientSpec
 	if err := decodeJSON([]byte(arg), &c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitLab
 	}
-	o := options{root: c.Root, memoryMiB: c.Memory, idle: time.Minute, life: time.Minute, boot: time.Minute, args: c.Args}
+	o := options{root: c.Root, self: c.Self, memoryMiB: c.Memory, idle: time.Minute, life: time.Minute, boot: time.Minute, args: args}
 	code, err := runCommand(o, session{dir: c.Dir}, stdio{os.Stdin, os.Stdout, os.Stderr})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -63,8 +62,10 @@ func TestMain(m *testing.M) {
 		os.Exit(awaitSignal())
 	case len(os.Args) == 2 && os.Args[1] == hostStubArg:
 		os.Exit(runStub(func(*request) error { return nil }))
-	case len(os.Args) == 3 && os.Args[1] == clientArg:
-		os.Exit(clientMain(os.Args[2]))
+	case len(os.Args) >= 3 && os.Args[1] == clientArg:
+		os.Exit(clientMain(os.Args[2], os.Args[3:]))
+	case len(os.Args) == 2 && os.Args[1] == kvmArg:
+		os.Exit(createVM())
 	case os.Args[0] == "kvmlab" || os.Args[0] == initPath:
 		os.Exit(Main(os.Args))
 	}

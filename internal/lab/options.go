@@ -21,6 +21,7 @@ type options struct {
 	verbose   bool
 	args      []string // sub-command, or the command after "--"
 	command   bool     // args is a command to run inside
+	self      string   // the program that runs inside as init; empty means this one, but in tests
 	root      string   // where the host keeps boot and lib/modules: "/", but in tests
 }
 

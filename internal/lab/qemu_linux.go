@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,8 +48,25 @@ func findMachine(o options) (machine, error) {
 	if m.kernel, m.release, err = findKernel(o.root); err != nil {
 		return m, err
 	}
-	m.self, err = os.Executable()
+	if m.self = o.self; m.self == "" {
+		m.self, err = os.Executable()
+	}
 	return m, err
+}
+
+// isStatic reports an error if a program needs an interpreter, which the initramfs does not have.
+func isStatic(program string) error {
+	f, err := elf.Open(program)
+	if err != nil {
+		return fmt.Errorf("lab: initramfs: %s: %w", program, err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("lab: initramfs: %s is linked dynamically: build it with CGO_ENABLED=0", program)
+		}
+	}
+	return nil
 }
 
 // findKernel returns the newest kernel below root that has the modules the lab needs.
@@ -130,6 +148,9 @@ func (m machine) String() string {
 
 // initramfs builds the archive the machine starts from: this binary as /init, and the modules it loads first.
 func (m machine) initramfs() ([]byte, error) {
+	if err := isStatic(m.self); err != nil {
+		return nil, err
+	}
 	self, err := os.ReadFile(m.self)
 	if err != nil {
 		return nil, fmt.Errorf("lab: initramfs: %w", err)
