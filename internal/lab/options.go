@@ -21,6 +21,8 @@ type options struct {
 	verbose   bool
 	args      []string // sub-command, or the command after "--"
 	command   bool     // args is a command to run inside
+	self      string   // the program that runs inside as init; empty means this one, but in tests
+	root      string   // where the host keeps boot and lib/modules: "/", but in tests
 }
 
 // Defaults of options. A machine of 8 GiB holds an inner guest of 5 GiB with its monitor; QEMU allocates what is touched.
@@ -61,7 +63,7 @@ var errUsage = errors.New("usage")
 
 // parseOptions reads a command line, args[0] being the program. Help and errors go to w.
 func parseOptions(args []string, w io.Writer) (options, error) {
-	var o options
+	o := options{root: "/"}
 	fs := flag.NewFlagSet("kvmlab", flag.ContinueOnError)
 	fs.SetOutput(w)
 	fs.Usage = func() {
