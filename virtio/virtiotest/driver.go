@@ -149,3 +149,5 @@ func (d *Driver) Config(off uint32, n int) []byte {
 	d.Transport.ReadConfig(off, p)
 	return p
 }
+
+func gpa(a uint64) guestmem.GPA { return guestmem.GPA(a) }

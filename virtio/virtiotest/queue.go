@@ -39,6 +39,9 @@ func (d *Driver) SetupQueue(i int, size uint16) *Queue {
 	for i := range size {
 		q.free = append(q.free, size-1-i)
 	}
+	for _, r := range []guestmem.Range{q.Desc, q.Avail, q.Used} { // RAM may have been another driver's
+		q.must(r.Write(0, make([]byte, r.Len())))
+	}
 	q.arena.init(d)
 	d.Transport.SetQueue(i, size, q.Desc.Addr(), q.Avail.Addr(), q.Used.Addr())
 	d.queues[i] = q
