@@ -122,6 +122,7 @@ func (e *FailedError) Error() string {
 // DirtyLog is a VM that knows which pages the guest wrote.
 type DirtyLog interface {
 	SetDirtyLog(on bool) error
-	// Dirty returns one bit a page of region i, for the writes since the last call.
+	// Dirty returns one bit a page of region i, bit 0 of word 0 being the first, for the guest's writes since the last
+	// call. Pages that the guest only touched may be among them; pages that the host wrote are in the memory's own log.
 	Dirty(i int) ([]uint64, error)
 }
