@@ -37,6 +37,7 @@ func TestBackendFaults(t *testing.T) {
 		{"short write", typeOut, make([]byte, 1024), 0, some, nil, ioErr, 1, "blk: write: unexpected EOF"},
 		{"whole write and an error", typeOut, make([]byte, 1024), 0, 1024, syscall.EIO, ioErr, 1, "blk: write: input/output error"},
 		{"failed flush", typeFlush, nil, 0, 0, syscall.EIO, ioErr, 1, "blk: flush: input/output error"},
+		{"flush unsupported", typeFlush, nil, 0, 0, errors.ErrUnsupported, ioErr, 1, "blk: flush: unsupported operation"},
 		{"failed discard", typeDiscard, segment(0, 2, 0), 0, 0, syscall.EIO, ioErr, 1, "blk: discard: input/output error"},
 		{"no discard", typeDiscard, segment(0, 2, 0), 0, 0, errors.ErrUnsupported, unsupp, 1, "blk: discard: unsupported operation"},
 		{"failed write zeroes", typeWriteZeroes, segment(0, 2, 0), 0, 0, syscall.ENOSPC, ioErr, 1, "blk: write zeroes: no space left on device"},
