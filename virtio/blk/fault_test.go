@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/husk-vm/husk/virtio/blk"
 	"github.com/husk-vm/husk/virtio/virtiotest"
@@ -37,6 +38,7 @@ func TestBackendFaults(t *testing.T) {
 		{"short write", typeOut, make([]byte, 1024), 0, some, nil, ioErr, 1, "blk: write: unexpected EOF"},
 		{"whole write and an error", typeOut, make([]byte, 1024), 0, 1024, syscall.EIO, ioErr, 1, "blk: write: input/output error"},
 		{"failed flush", typeFlush, nil, 0, 0, syscall.EIO, ioErr, 1, "blk: flush: input/output error"},
+		{"flush unsupported", typeFlush, nil, 0, 0, errors.ErrUnsupported, ioErr, 1, "blk: flush: unsupported operation"},
 		{"failed discard", typeDiscard, segment(0, 2, 0), 0, 0, syscall.EIO, ioErr, 1, "blk: discard: input/output error"},
 		{"no discard", typeDiscard, segment(0, 2, 0), 0, 0, errors.ErrUnsupported, unsupp, 1, "blk: discard: unsupported operation"},
 		{"failed write zeroes", typeWriteZeroes, segment(0, 2, 0), 0, 0, syscall.ENOSPC, ioErr, 1, "blk: write zeroes: no space left on device"},
@@ -163,14 +165,15 @@ func TestStopWaits(t *testing.T) {
 		defer close(reset)
 		d.Transport.SetStatus(0)
 	}()
-	// The reset has begun when the queue refuses work. Until release is closed it cannot end.
+	// Nothing orders these events: a device that does not wait is found because it has the time to be wrong.
 	select {
 	case <-reset:
 		t.Fatal("reset complete with a request under way")
 	case <-entered:
 		t.Fatal("a second request began")
-	case release <- struct{}{}:
+	case <-time.After(20 * time.Millisecond):
 	}
+	release <- struct{}{}
 	for done := false; !done; {
 		select {
 		case <-reset:

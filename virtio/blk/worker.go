@@ -10,7 +10,7 @@ import (
 // publishAfter is how long a finished request may wait for the others of its batch: longer than a batch of page-cache
 // hits takes, so that those share one interrupt, and well below what a request to a real disk takes, so that none waits
 // for the next one's disk access.
-const publishAfter = 100 * time.Microsecond
+const publishAfter = 50 * time.Microsecond
 
 // worker serves one queue. It owns everything in it; nothing here is allocated after newWorker.
 type worker struct {

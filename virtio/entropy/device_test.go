@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/husk-vm/husk/virtio"
 	"github.com/husk-vm/husk/virtio/entropy"
@@ -150,6 +151,12 @@ func TestStopWaits(t *testing.T) {
 		defer close(reset)
 		d.Transport.SetStatus(0)
 	}()
+	// Nothing orders these events: a device that does not wait is found because it has the time to be wrong.
+	select {
+	case <-reset:
+		t.Fatal("reset complete with a read of the source under way")
+	case <-time.After(20 * time.Millisecond):
+	}
 	close(source.release)
 	<-reset
 	if !source.left { // the race detector judges, too
