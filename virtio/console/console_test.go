@@ -308,6 +308,16 @@ func TestStuckWriter(t *testing.T) {
 	if got := out.await(4); got != "fine" {
 		t.Errorf("other port wrote %q", got)
 	}
+	core := drv.Transport.(interface {
+		Pause(context.Context) error
+		Resume()
+	})
+	patience, cancel := context.WithTimeout(t.Context(), virtiotest.Patience)
+	defer cancel()
+	if err := core.Pause(patience); err != nil {
+		t.Errorf("pause: %v", err)
+	}
+	core.Resume()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if err := d.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -240,3 +240,41 @@ func TestConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+// faultSink is guest memory that the host cannot serve.
+type faultSink struct{}
+
+func (faultSink) WriteAt([]byte, uint64) error      { panic("fault") }
+func (faultSink) ReadAt(p []byte, off uint64) error { panic("fault") }
+
+// TestFault wants a worker that dies in the middle of a copy to leave nothing lent and nothing reserved.
+func TestFault(t *testing.T) {
+	fault := func(f func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Error("no fault")
+			}
+		}()
+		f()
+	}
+	d := newTestDevice(t, Config{})
+	d.mu.Lock()
+	c := d.admit(connKey{5, 6}, stateOpen)
+	d.mu.Unlock()
+	c.peerAlloc = 100
+	c.out = []byte("data")
+	d.sched.add(c)
+	fault(func() { d.fill(faultSink{}, 100, &packet{}) })
+	fault(func() { c.mu.Lock(); c.onData(3, faultSink{}) })
+	d.down()
+	if c.lent || c.in.filling || c.in.head != nil {
+		t.Errorf("lent %v, filling %v, chunk %p", c.lent, c.in.filling, c.in.head)
+	}
+	if _, err := c.Write([]byte("x")); !errors.Is(err, ErrReset) {
+		t.Errorf("write: %v", err)
+	}
+	if err := c.Close(); err != nil || d.Stats().Conns != 0 {
+		t.Errorf("close: %v, %d connections", err, d.Stats().Conns)
+	}
+}
