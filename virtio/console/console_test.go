@@ -427,6 +427,21 @@ func TestInputSurvivesReset(t *testing.T) {
 	close(in.c)
 }
 
+// TestLateOpen is a guest's PORT_OPEN that the control worker acts on while the device stops: it must not open the port
+// for the next driver.
+func TestLateOpen(t *testing.T) {
+	in := newGateReader()
+	d := newDevice(t, Port{Name: "p", In: in})
+	i := &d.ports[0].in
+	i.start()
+	i.stop()
+	i.setOpen(true)
+	i.start()
+	if i.isOpen() || i.pumping {
+		t.Error("the port is open")
+	}
+}
+
 // TestClosedPortReadsNothing wants the host's reader to be left alone until the guest opens the port.
 func TestClosedPortReadsNothing(t *testing.T) {
 	in := newGateReader()
