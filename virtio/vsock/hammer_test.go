@@ -234,8 +234,13 @@ func TestLimits(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for _, cfg := range []Config{
-		{}, {GuestCID: 2}, {GuestCID: 1<<32 - 1}, {GuestCID: 1 << 32}, {GuestCID: 3, Window: 100},
-		{GuestCID: 3, Window: MaxWindow + 1}, {GuestCID: 3, MaxConns: -1},
+		{},
+		{GuestCID: 2},
+		{GuestCID: 1<<32 - 1},
+		{GuestCID: 1 << 32},
+		{GuestCID: 3, Window: 100},
+		{GuestCID: 3, Window: MaxWindow + 1},
+		{GuestCID: 3, MaxConns: -1},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v: no error", cfg)
