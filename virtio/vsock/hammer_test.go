@@ -7,8 +7,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -232,11 +234,163 @@ func TestLimits(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for _, cfg := range []Config{
-		{}, {GuestCID: 2}, {GuestCID: 1<<32 - 1}, {GuestCID: 1 << 32}, {GuestCID: 3, Window: 100},
-		{GuestCID: 3, Window: MaxWindow + 1}, {GuestCID: 3, MaxConns: -1},
+		{},
+		{GuestCID: 2},
+		{GuestCID: 1<<32 - 1},
+		{GuestCID: 1 << 32},
+		{GuestCID: 3, Window: 100},
+		{GuestCID: 3, Window: MaxWindow + 1},
+		{GuestCID: 3, MaxConns: -1},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v: no error", cfg)
 		}
+	}
+}
+
+// slowSink acts on a connection while the worker copies from its Write's slice.
+type slowSink struct {
+	memChain
+	act func()
+}
+
+func (s *slowSink) WriteAt(p []byte, off uint64) error {
+	if off == headerSize {
+		s.act()
+	}
+	return s.memChain.WriteAt(p, off)
+}
+
+// TestWriteEndsMidCopy ends a Write at the moment when its slice is lent: it must wait for the copy, and then return.
+func TestWriteEndsMidCopy(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*Conn) error
+		want error
+	}{
+		{"deadline", func(c *Conn) error { return c.SetWriteDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"close", (*Conn).Close, net.ErrClosed},
+		{"close write", (*Conn).CloseWrite, ErrBrokenPipe},
+		{"device reset", func(c *Conn) error { c.end(ErrReset); return nil }, ErrReset},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { endMidCopy(t, tt.end, tt.want) })
+		})
+	}
+}
+
+func endMidCopy(t *testing.T, end func(*Conn) error, want error) {
+	d := newTestDevice(t, Config{})
+	d.mu.Lock()
+	c := d.admit(connKey{5, 6}, stateOpen)
+	d.mu.Unlock()
+	c.peerAlloc = 100
+	var (
+		n    int
+		err  error
+		done bool
+	)
+	go func() {
+		n, err = c.Write(make([]byte, 50))
+		done = true
+	}()
+	d.sched.wait()
+	s := &slowSink{act: func() {
+		if err := end(c); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if done {
+			t.Error("write returned while its slice was lent")
+		}
+	}}
+	s.b = make([]byte, 0, headerSize+10)
+	if n, err := d.fill(s, 10, &packet{}); n != headerSize+10 || err != nil {
+		t.Errorf("fill: %d, %v", n, err)
+	}
+	synctest.Wait()
+	if !done || n != 10 || !errors.Is(err, want) {
+		t.Errorf("write: done %v, %d, %v, want 10, %v", done, n, err, want)
+	}
+	d.down()
+}
+
+// TestStaleTimer lets the timer of an earlier deadline fire after a later one was set.
+func TestStaleTimer(t *testing.T) {
+	d := newTestDevice(t, Config{})
+	c := newConn(d, connKey{1, 2}, stateOpen)
+	c.SetDeadline(time.Now().Add(time.Hour))
+	c.rdl.fire()
+	if c.rdl.passed {
+		t.Error("the deadline passed an hour early")
+	}
+	c.SetDeadline(time.Time{})
+	c.rdl.fire()
+	if c.rdl.passed {
+		t.Error("no deadline passed")
+	}
+}
+
+// TestDeadInBacklog wants Accept to pass over connections that the guest reset before it.
+func TestDeadInBacklog(t *testing.T) {
+	d := newTestDevice(t, Config{})
+	l, err := d.Listen(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h header
+	for _, p := range []struct {
+		port uint32
+		op   op
+	}{{5, opRequest}, {6, opRequest}, {5, opRst}} {
+		h.set(fields{srcCID: testCID, dstCID: HostCID, srcPort: p.port, dstPort: 1, typ: typeStream, op: p.op})
+		if err := d.take(&memChain{h[:]}, headerSize, &header{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := l.AcceptVsock()
+	if err != nil || c.key.guest != 6 {
+		t.Errorf("accepted %v, %v", c.key, err)
+	}
+	if n := d.Stats().Conns; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// faultSink is guest memory that the host cannot serve.
+type faultSink struct{}
+
+func (faultSink) WriteAt([]byte, uint64) error      { panic("fault") }
+func (faultSink) ReadAt(p []byte, off uint64) error { panic("fault") }
+
+// TestFault wants a worker that dies in the middle of a copy to leave nothing lent and nothing reserved.
+func TestFault(t *testing.T) {
+	fault := func(f func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Error("no fault")
+			}
+		}()
+		f()
+	}
+	d := newTestDevice(t, Config{})
+	d.mu.Lock()
+	c := d.admit(connKey{5, 6}, stateOpen)
+	d.mu.Unlock()
+	c.peerAlloc = 100
+	c.out = []byte("data")
+	d.sched.add(c)
+	fault(func() { d.fill(faultSink{}, 100, &packet{}) })
+	fault(func() { c.mu.Lock(); c.onData(3, faultSink{}) })
+	d.down()
+	if c.lent || c.in.filling || c.in.head != nil {
+		t.Errorf("lent %v, filling %v, chunk %p", c.lent, c.in.filling, c.in.head)
+	}
+	if _, err := c.Write([]byte("x")); !errors.Is(err, ErrReset) {
+		t.Errorf("write: %v", err)
+	}
+	if err := c.Close(); err != nil || d.Stats().Conns != 0 {
+		t.Errorf("close: %v, %d connections", err, d.Stats().Conns)
 	}
 }
