@@ -28,16 +28,16 @@ func Main() int {
 // service serves without the duties of process 1.
 func service() int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	ready := make(chan struct{})
-	close(ready)
-	ps := newProcesses(false)
-	l := &linux{ps: ps, log: log, end: askInit}
+	a, err := New(log)
+	if err != nil {
+		log.Error("start", "err", err)
+		return 1
+	}
 	ln, err := listenVsock(proto.AgentPort)
 	if err != nil {
 		log.Error("start", "err", err)
 		return 1
 	}
-	a := newAgent(l, log, defaultEnv(), ready)
 	go a.announce()
 	if err := a.Serve(ln); err != nil {
 		log.Error("serve", "err", err)

@@ -32,7 +32,7 @@ const (
 type Entry struct {
 	Kind   Kind
 	Mode   uint32 // permission bits, with setuid (04000), setgid (02000) and sticky (01000)
-	Size   uint64 // bytes, of a regular file: exactly as many follow, unless the file shrinks meanwhile
+	Size   uint64 // bytes, of a regular file: no more follow; fewer if it shrinks meanwhile, or its sender does not know
 	Mtime  int64  // nanoseconds since 1970 UTC; 0: now
 	Path   string // slash-separated, below the Place; "." is the Place
 	Target string // of a symbolic link

@@ -191,6 +191,13 @@ func (w *Writer) SendFlags(t Type, flags uint8, stream uint16, payload []byte) e
 	return w.err
 }
 
+// Err returns the first error of writing, or nil.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // AppendFrame appends an encoded frame to b. The caller keeps to the bounds.
 func AppendFrame(b []byte, t Type, flags uint8, stream uint16, payload []byte) []byte {
 	b = append(b, byte(t), flags)
