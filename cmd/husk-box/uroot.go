@@ -70,7 +70,6 @@ import (
 	_ "github.com/u-root/u-root/cmds/core/time"
 	_ "github.com/u-root/u-root/cmds/core/timeout"
 	_ "github.com/u-root/u-root/cmds/core/touch"
-	_ "github.com/u-root/u-root/cmds/core/tr"
 	_ "github.com/u-root/u-root/cmds/core/true"
 	_ "github.com/u-root/u-root/cmds/core/truncate"
 	_ "github.com/u-root/u-root/cmds/core/tty"

@@ -23,7 +23,7 @@ const (
 	shared = unix.MS_NOSUID | unix.MS_NODEV
 )
 
-// mounts are what a process needs, parents first.
+// mounts are what a process needs, parents first. /proc is the first of all: it has the command line.
 var mounts = []mount{
 	{fs: "proc", at: "/proc", flags: nosuid},
 	{fs: "sysfs", at: "/sys", flags: nosuid},

@@ -68,7 +68,7 @@ func boot() {
 	sigs := make(chan os.Signal, 16) // SIGCHLD says "look": one that does not fit is not missed
 	signal.Notify(sigs, syscall.SIGCHLD, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)
 	go serveVsock(a)
-	if err := mountAll(kernel{}, mounts); err != nil {
+	if err := mountAll(kernel{}, mounts[1:]); err != nil {
 		log.Error("boot", "err", err)
 	}
 	close(ready)
@@ -108,7 +108,7 @@ func signalKind(s os.Signal) proto.ShutdownKind {
 // firstSteps makes a log and reads the command line, which needs /proc.
 func firstSteps() (bootParams, *slog.Logger) {
 	k := kernel{}
-	err := k.mkdir("/proc")
+	err := k.mkdir(mounts[0].at)
 	if err == nil {
 		err = k.mount(mounts[0])
 	}

@@ -21,7 +21,7 @@ type stdio struct {
 // own are the commands of this package, those of names.Own. They get their arguments without the name and return an exit status.
 func own() map[string]func(name string, args []string, s stdio) int {
 	return map[string]func(string, []string, stdio) int{
-		"sh": shell, "test": builtin, "[": builtin, "printf": builtin, "env": environment, "poweroff": power, "reboot": power, "halt": power,
+		"sh": shell, "test": builtin, "[": builtin, "printf": builtin, "env": environment, "poweroff": power, "reboot": power, "halt": power, "tr": translate,
 	}
 }
 

@@ -8,7 +8,7 @@ import "slices"
 
 // Own returns the names of the commands that are not u-root's.
 func Own() []string {
-	return []string{"sh", "test", "[", "printf", "env", "poweroff", "reboot", "halt"}
+	return []string{"sh", "test", "[", "printf", "env", "poweroff", "reboot", "halt", "tr"}
 }
 
 // Aliases returns names that stand for another command and its first arguments.
