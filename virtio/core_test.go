@@ -279,6 +279,7 @@ func slow() (*echo, chan struct{}, chan struct{}) {
 // TestResetWaitsForRequests: while a request is under way the status does not read 0, and no guest memory changes
 // after it does (CVE-2026-45782 was a completion after the reset).
 func TestResetWaitsForRequests(t *testing.T) {
+	virtiotest.NoLeak(t)
 	dev, entered, leave := slow()
 	d := virtiotest.Start(t, dev, virtiotest.Options{})
 	core := coreOf(d)
@@ -379,6 +380,7 @@ func TestPauseGivesUp(t *testing.T) {
 
 // TestHammer lets several vCPUs do everything at once; run it with -race.
 func TestHammer(t *testing.T) {
+	virtiotest.NoLeak(t)
 	dev := &echo{sizes: []uint16{8, 8}}
 	d := virtiotest.New(t, dev, virtiotest.Options{})
 	core := coreOf(d)
