@@ -343,11 +343,16 @@ func TestMoveBAR(t *testing.T) {
 
 // TestMachineReset: the root complex's reset stops the device and forgets all the driver did.
 func TestMachineReset(t *testing.T) {
+	virtiotest.NoLeak(t)
 	dev := &echo{}
 	m := newMachine(t, dev)
 	m.start(t, dev)
+	put(m.ecam, slot1+0x84+8, 4, 0x2000)
 	if err := m.root.Reset(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if got := get(m.ecam, slot1+0x84+8, 4); got != 0 {
+		t.Errorf("the access window still shows %#x", got)
 	}
 	if s := m.dev.Core().Status(); s != 0 || get(&m.bus, common, 4) != 0xffffffff || len(m.bells.Attached()) != 0 {
 		t.Errorf("status %#x, decoding on, or doorbells left", s)
@@ -355,6 +360,77 @@ func TestMachineReset(t *testing.T) {
 	d := m.start(t, dev) // a kernel boots again
 	if r := d.Queue(0).Do(virtiotest.Out([]byte("boot")), virtiotest.In(4)); string(r.Bytes()) != "boot" {
 		t.Errorf("%q", r.Bytes())
+	}
+}
+
+// TestState: a paused device says all that a driver told it.
+func TestState(t *testing.T) {
+	dev := &echo{queues: 2}
+	m := newMachine(t, dev)
+	d := m.start(t, dev)
+	d.Queue(1).Do(virtiotest.Out([]byte("x")), virtiotest.In(1))
+	if _, err := m.dev.State(); err == nil {
+		t.Error("state of a running device")
+	}
+	if err := m.dev.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer m.dev.Resume()
+	put(&m.bus, common+22, 2, 7)
+	put(m.ecam, slot1+0x84+8, 4, 0x2000)
+	s, err := m.dev.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ConfigVector != 0 || fmt.Sprint(s.QueueVectors) != "[1 2]" || s.QueueSelect != 7 || s.ISR != 1 || s.Window[7] != 0x20 {
+		t.Errorf("%+v", s)
+	}
+	if q := s.Core.Queues[1]; q.Next != 1 || q.Used != 1 || q.Held != 0 || !q.Config.Enabled || q.Config.Used != d.Queue(1).Used.Addr() {
+		t.Errorf("queue 1: %+v", q)
+	}
+	x := s.Function.MSIX
+	if !x.Enabled || x.Masked || len(x.Entries) != 3 || x.Entries[2].Message != (devices.MSI{Addr: 0xfee00000, Data: 2}) || x.Entries[2].Control != 0 {
+		t.Errorf("MSI-X: %+v", x)
+	}
+	if s.Function.Space[4] != 6 {
+		t.Errorf("command %#x", s.Function.Space[4])
+	}
+}
+
+// TestNotifyAllocations: a notification and an interrupt cost no garbage on the way through the registers.
+func TestNotifyAllocations(t *testing.T) {
+	dev := &echo{}
+	m := newMachine(t, dev)
+	d := m.start(t, dev)
+	b := d.Queue(0).Batch(4, true, virtiotest.Out([]byte("x")), virtiotest.In(1))
+	var word [2]byte
+	n := testing.AllocsPerRun(500, func() {
+		b.Post()
+		m.bus.Write(notify, word[:])
+		for done := 0; done < 4; done += b.Take() {
+			<-d.Transport.Interrupt(0)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkRequest is a request through the registers: a store to the notification address, the worker, an MSI.
+func BenchmarkRequest(b *testing.B) {
+	dev := &echo{}
+	m := newMachine(b, dev)
+	d := m.start(b, dev)
+	batch := d.Queue(0).Batch(1, true, virtiotest.Out([]byte("x")), virtiotest.In(1))
+	var word [2]byte
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		batch.Post()
+		m.bus.Write(notify, word[:])
+		for batch.Take() == 0 {
+			<-d.Transport.Interrupt(0)
+		}
 	}
 }
 
