@@ -32,7 +32,7 @@ type Interrupter interface {
 // Methods may be called from any goroutine. What a driver must not do is ignored, as hardware would; what cannot be
 // ignored leads to DEVICE_NEEDS_RESET.
 //
-// Lock order: mu is a leaf; no device, doorbell or interrupter is called with it held.
+// Lock order: pauses, mu. No device, doorbell or interrupter is called with mu held.
 type Core struct {
 	dev   Device
 	host  Host
@@ -52,6 +52,8 @@ type Core struct {
 	paused  bool          // guarded by mu
 	closed  bool          // guarded by mu
 	wg      sync.WaitGroup
+
+	pauses sync.Mutex // one Pause at a time; before mu
 }
 
 // life says who may call the device: whoever moved it to starting or stopping.
@@ -149,12 +151,9 @@ func (c *Core) ConfigGeneration() uint8 { return uint8(c.gen.Load()) }
 // ReadConfig and WriteConfig access the device configuration space.
 func (c *Core) ReadConfig(off uint32, p []byte) { c.dev.ReadConfig(off, p) }
 
-// WriteConfig stores to the device configuration space; it counts once the driver said DRIVER [VIRTIO §3.1.1].
-func (c *Core) WriteConfig(off uint32, p []byte) {
-	if c.Status().Has(StatusDriver) {
-		c.dev.WriteConfig(off, p)
-	}
-}
+// WriteConfig stores to the device configuration space, in any state: a console takes emergency output from a driver that
+// has not even acknowledged it [VIRTIO §5.3.4].
+func (c *Core) WriteConfig(off uint32, p []byte) { c.dev.WriteConfig(off, p) }
 
 // SetStatus is the driver's write to the status field. Writing 0 starts a reset. Bits cannot be taken back, and each
 // needs those before it [VIRTIO §3.1.1]; DEVICE_NEEDS_RESET is not the driver's.

@@ -279,6 +279,7 @@ func slow() (*echo, chan struct{}, chan struct{}) {
 // TestResetWaitsForRequests: while a request is under way the status does not read 0, and no guest memory changes
 // after it does (CVE-2026-45782 was a completion after the reset).
 func TestResetWaitsForRequests(t *testing.T) {
+	virtiotest.NoLeak(t)
 	dev, entered, leave := slow()
 	d := virtiotest.Start(t, dev, virtiotest.Options{})
 	core := coreOf(d)
@@ -379,6 +380,7 @@ func TestPauseGivesUp(t *testing.T) {
 
 // TestHammer lets several vCPUs do everything at once; run it with -race.
 func TestHammer(t *testing.T) {
+	virtiotest.NoLeak(t)
 	dev := &echo{sizes: []uint16{8, 8}}
 	d := virtiotest.New(t, dev, virtiotest.Options{})
 	core := coreOf(d)
@@ -480,4 +482,49 @@ func TestConfigChanged(t *testing.T) {
 	if core.Failure().Error() != "first" {
 		t.Errorf("failure %v", core.Failure())
 	}
+}
+
+func TestState(t *testing.T) {
+	p := &probe{sizes: []uint16{8, 4}}
+	d := virtiotest.New(t, p, virtiotest.Options{})
+	d.Negotiate(0)
+	dq := d.SetupQueue(0, 8)
+	d.DriverOK()
+	core, q := coreOf(d), p.a.Queues[0]
+	if _, err := core.State(); err == nil {
+		t.Error("state of a running device")
+	}
+	for range 3 {
+		dq.Add(virtiotest.In(1))
+	}
+	for i := range 2 {
+		c, err := q.Pop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			c.Release(1)
+		}
+	}
+	q.Flush()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for q.Wait() { // the third chain is available all the time
+		}
+	}()
+	if err := core.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := core.State()
+	want := virtio.QueueState{Config: core.Queue(0), Next: 2, Used: 1, Held: 1}
+	if err != nil || got.Status != sACK|sDRV|sFOK|sOK || got.Driver != d.Features || len(got.Queues) != 2 || got.Queues[0] != want {
+		t.Errorf("%+v, %v, want queue %+v", got, err, want)
+	}
+	if got.Queues[1] != (virtio.QueueState{Config: virtio.QueueConfig{Size: 4}}) {
+		t.Errorf("disabled queue: %+v", got.Queues[1])
+	}
+	core.Resume()
+	d.Transport.SetStatus(0)
+	<-stopped
 }

@@ -134,6 +134,8 @@ func (c *Core) Reset(ctx context.Context) error {
 // Pause waits until no worker of the device touches guest memory and keeps it so until Resume. The guest's CPUs stand
 // still. If ctx ends first, the device runs on and the error says which queue was busy.
 func (c *Core) Pause(ctx context.Context) error {
+	c.pauses.Lock()
+	defer c.pauses.Unlock()
 	c.mu.Lock()
 	c.paused = true
 	live := c.live
