@@ -28,8 +28,9 @@ func CurrentThread() (Thread, error) {
 	return Thread{pid: os.Getpid(), tid: unix.Gettid()}, nil
 }
 
-// Kick makes the thread's present blocking system call return EINTR. It does nothing to a thread that is not in one, so
-// it only helps those who also look at a flag before they block. Any goroutine; it does not block.
+// Kick makes the thread's present blocking system call return EINTR, if it is one that signals end: KVM_RUN, poll and
+// sleeps are, read and write begin again. It does nothing to a thread that is not in one, so it only helps those who also
+// look at a flag before they block. Any goroutine; it does not block.
 func (t Thread) Kick() {
 	err := unix.Tgkill(t.pid, t.tid, kickSignal)
 	if err == unix.EAGAIN {

@@ -17,7 +17,7 @@ import (
 //
 // Kicking: Kick sets kicked, then immediate_exit, then signals the thread. Whichever KVM_RUN comes next, or is under way,
 // therefore ends with EINTR: in the guest the signal forces it out, before it the flag does, and a signal that comes too
-// early or too late changes nothing. Run takes the flag down before it takes kicked, so that a Kick in between is seen by
+// early or too late changes nothing. All three happen under mu, so who finds kicked set finds the rest done too. Run takes the flag down before it takes kicked, so that a Kick in between is seen by
 // this Run or leaves the flag up for the next. EINTR without kicked is a stray signal, and nobody's business.
 type VCPU struct {
 	vm     *VM
@@ -94,7 +94,9 @@ func (v *VCPU) Kick() {
 	if v.closed {
 		return
 	}
-	v.kicked.Store(true)
+	if v.kicked.Swap(true) {
+		return // one is on its way, flag and signal: real-time signals queue, and a storm of them would starve the guest
+	}
 	v.page.armExit()
 	v.thread.Kick()
 }
