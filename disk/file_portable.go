@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !darwin
 
 package disk
 
@@ -45,7 +45,7 @@ func (f hostFile) pwritev(bufs [][]byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-func (f hostFile) datasync() error           { return f.Sync() } // on macOS F_FULLFSYNC: the drive's cache, too
+func (f hostFile) datasync() error           { return f.Sync() }
 func (f hostFile) truncate(size int64) error { return f.Truncate(size) }
 func (f hostFile) punch(off, n int64) error  { return errors.ErrUnsupported }
 func (f hostFile) zero(off, n int64) error   { return errors.ErrUnsupported }

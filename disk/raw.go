@@ -14,7 +14,7 @@ import (
 
 // ErrLocked means that another process, or another Image of this one, has the image open: for writing, or at all if it
 // is to be opened for writing.
-var ErrLocked = hostos.ErrLocked
+var ErrLocked = errors.New("in use by another process")
 
 // Flags say how to open an image.
 type Flags uint8
@@ -125,7 +125,10 @@ func newRaw(f *os.File, name string, readOnly bool) (*Raw, error) {
 	if readOnly {
 		lock = hostos.LockShared
 	}
-	if err := lock(f); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	switch err := lock(f); {
+	case errors.Is(err, hostos.ErrLocked):
+		return nil, ErrLocked
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
 		return nil, err
 	}
 	info, err := f.Stat()

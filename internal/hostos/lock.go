@@ -2,17 +2,24 @@ package hostos
 
 import (
 	"errors"
+	"fmt"
 	"os"
 )
 
-// ErrLocked means that somebody else holds a lock that excludes the one asked for.
-var ErrLocked = errors.New("in use by another process")
+// ErrLocked says that someone else holds a lock.
+var ErrLocked = errors.New("locked by someone else")
 
-// LockShared takes a lock on f's file that any number of holders share; LockExclusive one that excludes all others. They
-// do not wait: the error is then ErrLocked. The lock binds only those who ask for it, also within this process, and goes
-// with the last descriptor of what f has open. On hosts without such locks the error satisfies
-// errors.Is(err, errors.ErrUnsupported).
-func LockShared(f *os.File) error { return lockFile(f, false) }
+// LockExclusive locks f's open file for one holder, LockShared for any number of them. They do not wait: ErrLocked means
+// that someone, perhaps in this process, holds a lock that excludes this one. Locks bind those who ask only. The lock
+// goes when every descriptor of the open file is closed, so also when the process dies.
+func LockExclusive(f *os.File) error { return lockError(f, tryLock(f, true)) }
 
-// LockExclusive is described at LockShared.
-func LockExclusive(f *os.File) error { return lockFile(f, true) }
+// LockShared is LockExclusive's gentler sister.
+func LockShared(f *os.File) error { return lockError(f, tryLock(f, false)) }
+
+func lockError(f *os.File, err error) error {
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}

@@ -1,4 +1,4 @@
-//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly || windows)
+//go:build !windows && (!unix || solaris || aix)
 
 package hostos
 
@@ -7,4 +7,4 @@ import (
 	"os"
 )
 
-func lockFile(*os.File, bool) error { return errors.ErrUnsupported }
+func tryLock(*os.File, bool) error { return errors.ErrUnsupported }

@@ -1,16 +1,13 @@
 package hostos
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
 )
 
-// lockOffset is where the locked byte is: Windows locks bind everybody's reads and writes, so it is one that no file has.
-const lockOffset = 1<<63 - 2
-
-func lockFile(f *os.File, exclusive bool) error {
+// tryLock locks the last byte that a file can have: Windows enforces locks, and nobody may be kept from the contents.
+func tryLock(f *os.File, exclusive bool) error {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if exclusive {
 		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
@@ -19,15 +16,16 @@ func lockFile(f *os.File, exclusive bool) error {
 	if err != nil {
 		return err
 	}
-	var lockErr error
-	if err := c.Control(func(h uintptr) {
-		at := windows.Overlapped{Offset: lockOffset & 0xffffffff, OffsetHigh: lockOffset >> 32}
-		lockErr = windows.LockFileEx(windows.Handle(h), flags, 0, 1, 0, &at)
-	}); err != nil {
+	var inner error
+	err = c.Control(func(h uintptr) {
+		at := windows.Overlapped{Offset: 0xffff_fffe, OffsetHigh: 0x7fff_ffff}
+		inner = windows.LockFileEx(windows.Handle(h), flags, 0, 1, 0, &at)
+	})
+	if err != nil {
 		return err
 	}
-	if errors.Is(lockErr, windows.ERROR_LOCK_VIOLATION) || errors.Is(lockErr, windows.ERROR_IO_PENDING) {
+	if inner == windows.ERROR_LOCK_VIOLATION {
 		return ErrLocked
 	}
-	return os.NewSyscallError("LockFileEx", lockErr)
+	return inner
 }

@@ -22,7 +22,6 @@ const (
 	capMaxVCPUs           capability = 66
 	capSignalMSI          capability = 77
 	capIOEventFDAnyLength capability = 122
-	capMaxVCPUID          capability = 128
 	capImmediateExit      capability = 136
 )
 

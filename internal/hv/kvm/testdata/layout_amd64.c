@@ -1,4 +1,4 @@
-/* Prints the numbers that layout_linux_amd64_test.go holds the package against.
+/* Prints the numbers that layout_unsafe_linux_amd64_test.go holds the package against.
  *
  *	cc -o /tmp/layout layout_amd64.c && /tmp/layout > layout_amd64.txt
  *
@@ -100,7 +100,6 @@ int main(void)
 	OFF(kvm_run, mmio.is_write);
 	OFF(kvm_run, hw.hardware_exit_reason);
 	OFF(kvm_run, fail_entry.hardware_entry_failure_reason);
-	OFF(kvm_run, fail_entry.cpu);
 	OFF(kvm_run, internal.suberror);
 	OFF(kvm_run, internal.ndata);
 	OFF(kvm_run, internal.data);
@@ -109,9 +108,6 @@ int main(void)
 	OFF(kvm_run, emulation_failure.insn_bytes);
 	OFF(kvm_run, system_event.type);
 	OFF(kvm_run, eoi.vector);
-	OFF(kvm_run, debug.arch.exception);
-	OFF(kvm_run, ex.exception);
-	OFF(kvm_run, s);
 
 	NUM(KVM_API_VERSION);
 	NUM(KVM_GET_API_VERSION);
@@ -148,7 +144,6 @@ int main(void)
 	NUM(KVM_CAP_NR_VCPUS);
 	NUM(KVM_CAP_MP_STATE);
 	NUM(KVM_CAP_IRQ_ROUTING);
-	NUM(KVM_CAP_IRQFD);
 	NUM(KVM_CAP_IOEVENTFD);
 	NUM(KVM_CAP_SET_IDENTITY_MAP_ADDR);
 	NUM(KVM_CAP_ADJUST_CLOCK);
@@ -163,14 +158,12 @@ int main(void)
 	NUM(KVM_CAP_SIGNAL_MSI);
 	NUM(KVM_CAP_SPLIT_IRQCHIP);
 	NUM(KVM_CAP_IOEVENTFD_ANY_LENGTH);
-	NUM(KVM_CAP_MAX_VCPU_ID);
 	NUM(KVM_CAP_X2APIC_API);
 	NUM(KVM_CAP_IMMEDIATE_EXIT);
 	NUM(KVM_X2APIC_API_USE_32BIT_IDS);
 	NUM(KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 	NUM(KVM_MEM_LOG_DIRTY_PAGES);
 	NUM(KVM_IOEVENTFD_FLAG_DEASSIGN);
-	NUM(KVM_IRQFD_FLAG_DEASSIGN);
 	NUM(KVM_IRQ_ROUTING_MSI);
 	NUM(KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
 	NUM(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);

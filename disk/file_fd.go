@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package disk
 
 import (
@@ -11,7 +13,7 @@ import (
 // calls at one time.
 type hostFile struct {
 	fd      *hostos.FD
-	vectors sync.Pool // of *hostos.Vector
+	vectors sync.Pool // of *hostos.Vectors
 }
 
 // newHostFile takes over f if there is no error.
@@ -21,22 +23,22 @@ func newHostFile(f *os.File) (file, error) {
 		return nil, err
 	}
 	f.Close() // the duplicate holds what is open, and its lock
-	return &hostFile{fd: fd, vectors: sync.Pool{New: func() any { return new(hostos.Vector) }}}, nil
+	return &hostFile{fd: fd, vectors: sync.Pool{New: func() any { return new(hostos.Vectors) }}}, nil
 }
 
 func (f *hostFile) pread(p []byte, off int64) (int, error)  { return f.fd.Pread(p, off) }
 func (f *hostFile) pwrite(p []byte, off int64) (int, error) { return f.fd.Pwrite(p, off) }
 
 func (f *hostFile) preadv(bufs [][]byte, off int64) (int, error) {
-	v := f.vectors.Get().(*hostos.Vector)
+	v := f.vectors.Get().(*hostos.Vectors)
 	defer f.vectors.Put(v)
-	return f.fd.Preadv(v, bufs, off)
+	return v.Preadv(f.fd, bufs, off)
 }
 
 func (f *hostFile) pwritev(bufs [][]byte, off int64) (int, error) {
-	v := f.vectors.Get().(*hostos.Vector)
+	v := f.vectors.Get().(*hostos.Vectors)
 	defer f.vectors.Put(v)
-	return f.fd.Pwritev(v, bufs, off)
+	return v.Pwritev(f.fd, bufs, off)
 }
 
 func (f *hostFile) datasync() error           { return f.fd.Datasync() }
