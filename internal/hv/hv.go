@@ -2,6 +2,8 @@ package hv
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/husk-vm/husk/internal/guestmem"
@@ -53,10 +55,14 @@ type VCPU interface {
 	// before Run returns may count as one. A kick never loses the exit under way: Run reports that first.
 	Kick()
 	// Settle finishes a half-done port or MMIO access without running further guest code, so that registers are whole.
-	// Call it after the last Run before reading registers.
+	// Call it after the last Run before reading registers. ErrUnsettled means that the access has a further part: the
+	// next Run reports it without entering the guest; serve it and settle again. A pending Kick stays pending.
 	Settle() error
 	Close() error
 }
+
+// ErrUnsettled says that a port or MMIO access under way has a further part to be served, see VCPU.Settle.
+var ErrUnsettled = errors.New("guest access has a further part")
 
 // ExitKind says why Run returned.
 type ExitKind uint8
@@ -73,6 +79,16 @@ const (
 	ExitFailed             // the hypervisor gave up: Err names why (failed entry, internal error)
 )
 
+// exitNames are the names of the kinds, in their order.
+var exitNames = [...]string{"none", "kicked", "port", "mmio", "halt", "ioapic-eoi", "reset", "power-off", "failed"}
+
+func (k ExitKind) String() string {
+	if int(k) < len(exitNames) {
+		return exitNames[k]
+	}
+	return fmt.Sprintf("exit kind %d", uint8(k))
+}
+
 // Exit describes why the guest stopped. It is owned by the caller and filled by Run.
 type Exit struct {
 	Kind ExitKind
@@ -81,7 +97,8 @@ type Exit struct {
 	Size  int
 	Write bool
 	// Data is what the guest wrote, or must be filled by the caller before the next Run with what it reads. It aliases
-	// memory of the back end: do not keep it.
+	// memory of the back end: do not keep it. Of MMIO it has 1 to 8 bytes; lengths other than 1, 2, 4 and 8 are parts
+	// of accesses that cross a page or are wider than 8 bytes, whose other parts come as exits of their own.
 	Data   []byte
 	Vector uint8
 	Err    error // ExitFailed only: a *FailedError
@@ -95,9 +112,17 @@ type FailedError struct {
 	Bytes  []byte // instruction bytes at RIP where known
 }
 
+func (e *FailedError) Error() string {
+	if len(e.Bytes) == 0 {
+		return fmt.Sprintf("vcpu failed at rip %#x: %s (code %#x)", e.RIP, e.Reason, e.Code)
+	}
+	return fmt.Sprintf("vcpu failed at rip %#x: %s (code %#x, instruction % x)", e.RIP, e.Reason, e.Code, e.Bytes)
+}
+
 // DirtyLog is a VM that knows which pages the guest wrote.
 type DirtyLog interface {
 	SetDirtyLog(on bool) error
-	// Dirty returns one bit a page of region i, for the writes since the last call.
+	// Dirty returns one bit a page of region i, bit 0 of word 0 being the first, for the guest's writes since the last
+	// call. Pages that the guest only touched may be among them; pages that the host wrote are in the memory's own log.
 	Dirty(i int) ([]uint64, error)
 }

@@ -2,6 +2,16 @@ package hv
 
 // The x86 part of the seam. It describes the guest's architecture, not the host's: the software CPU runs x86 guests anywhere.
 
+import "github.com/husk-vm/husk/internal/guestmem"
+
+// X86ReservedBase and X86ReservedSize are four pages of guest-physical address space below 4 GiB that a back end may use
+// for tables of its own: on Intel CPUs without unrestricted guest mode KVM keeps a task state segment and an identity
+// map there. A machine puts neither RAM nor devices into them.
+const (
+	X86ReservedBase guestmem.GPA = 0xfffb_c000
+	X86ReservedSize uint64       = 0x4000
+)
+
 // X86VCPU is a vCPU of an x86-64 guest. Methods are for the vCPU's own thread, while it is not in Run.
 type X86VCPU interface {
 	VCPU
@@ -65,7 +75,8 @@ type X86LAPICs interface {
 	// SignalMSI delivers one message. Any goroutine.
 	SignalMSI(addr uint64, data uint32) error
 	// SetIOAPICRoutes tells which message each IOAPIC pin would send, so that ends of level-triggered interrupts come
-	// back as ExitIOAPICEOI. An entry with addr and data 0 is masked.
+	// back as ExitIOAPICEOI. An entry with addr and data 0 is masked; the end of an interrupt that was under way when its
+	// pin was masked is still reported. Any goroutine. It may wait for the host, so call it for changes only.
 	SetIOAPICRoutes(pins []MSIRoute) error
 }
 
