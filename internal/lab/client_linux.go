@@ -58,9 +58,12 @@ func newRequest(o options) (*request, error) {
 	}
 	req := &request{Args: o.args, Env: os.Environ(), Dir: dir, Writable: o.writable}
 	// The binary of a test lives in a directory where `go test` expects profiles and logs: that one is the host's.
-	if exe := o.args[0]; strings.HasSuffix(exe, ".test") && filepath.IsAbs(exe) {
-		if tmp, err := filepath.EvalSymlinks(os.TempDir()); err == nil && strings.HasPrefix(exe, tmp+"/") {
-			req.Writable = append(req.Writable, filepath.Dir(exe))
+	if exe := o.args[0]; strings.HasSuffix(exe, ".test") {
+		for _, tmp := range []string{os.TempDir(), os.Getenv("GOTMPDIR")} {
+			if tmp = filepath.Clean(tmp); filepath.IsAbs(tmp) && strings.HasPrefix(exe, tmp+"/go-build") {
+				req.Writable = append(req.Writable, filepath.Dir(exe))
+				break
+			}
 		}
 	}
 	return req, nil

@@ -41,9 +41,9 @@ hosts that have none. The machine starts with the first command and serves all l
 
 The command sees the host's root file system, read-only and fresh; the same working directory, environment, standard
 streams and signals; and runs as root. /tmp, /var/tmp and /run are writable and forgotten when it ends; TMPDIR is in
-memory. With go test:
+memory. What it leaves running is killed when it ends. With go test, which starts its runner in the package's directory:
 
-    go test -exec 'kvmlab --' ./internal/hv/kvm
+    go test -exec "$PWD/bin/kvmlab --" ./internal/hv/kvm
 
   status    say whether the machine runs and what it is doing
   stop      end it
