@@ -111,7 +111,7 @@ func (m *Machine) wirePCI(slots *Slots, lapics hv.X86LAPICs) error {
 	if err := m.mmio.Map(ecamBase, ecamSize, root.ECAM()); err != nil {
 		return fmt.Errorf("machine: ecam: %w", err)
 	}
-	host := virtio.Host{Memory: m.mem, Doorbells: doorbells{events}}
+	host := virtio.Host{Memory: m.mem, Doorbells: doorbells{events}, Log: m.log}
 	for i, dev := range slots.devices() {
 		f, err := virtiopci.New(stagedDevice{dev, slots}, virtiopci.Config{Host: host})
 		if err != nil {

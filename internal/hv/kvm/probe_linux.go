@@ -14,9 +14,15 @@ import (
 )
 
 const (
-	// minKernelRate is what kernel-mode code must reach, in instructions a second. Hardware does thousands of millions,
-	// KVM inside an emulated machine some hundreds, and a /dev/kvm that emulates kernel-mode code below two.
+	// minKernelRate is what kernel-mode code must reach, in instructions a second, to be beyond doubt. Hardware does
+	// thousands of millions, KVM inside an emulated machine some hundreds, and a /dev/kvm that emulates kernel-mode code
+	// below two.
 	minKernelRate = 100e6
+
+	// On a host that is very busy everything looks slow. Below minKernelRate, kernel mode counts as emulated when it is
+	// slower than user mode by maxPenalty, which no load explains, or slower than slowKernelRate in any case.
+	maxPenalty     = 50
+	slowKernelRate = 10e6
 
 	// probeBudget is how long each of the two loops may be measured. Only a slow /dev/kvm needs it.
 	probeBudget = 20 * time.Millisecond
@@ -40,14 +46,19 @@ func (b *Backend) Probe(ctx context.Context) hv.Report {
 		r.Reason, r.Advice = b.explain(err)
 		return r
 	}
-	if r.KernelRate < minKernelRate {
+	if emulated(r.KernelRate, r.UserRate) {
 		r.Reason = fmt.Sprintf("this %s emulates kernel code: %.1f million instructions a second, %.0f in user mode",
 			b.path, r.KernelRate/1e6, r.UserRate/1e6)
-		r.Advice = "use the software CPU here, or a host with hardware virtualization"
+		r.Advice = "run on a host whose KVM uses hardware virtualization"
 		return r
 	}
 	r.Usable = true
 	return r
+}
+
+// emulated judges rates, in instructions a second.
+func emulated(kernel, user float64) bool {
+	return kernel < slowKernelRate || kernel < minKernelRate && kernel*maxPenalty < user
 }
 
 func (b *Backend) probe(ctx context.Context, r *hv.Report) error {
