@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/husk-vm/husk/internal/hostos"
 )
 
 // ErrLocked means that another process, or another Image of this one, has the image open: for writing, or at all if it
@@ -61,7 +63,7 @@ type file interface {
 }
 
 // OpenRaw opens the raw image at path, a file or a block device that exists, and locks it: one writer or many readers.
-// A second opener gets ErrLocked.
+// A second opener gets ErrLocked, if the host has locks at all.
 //
 // A file whose length is no multiple of 512 appears rounded up: what is missing of its last sector reads as zeros, and
 // the first write there makes the file longer.
@@ -117,17 +119,24 @@ func checkMode(m fs.FileMode) (device bool, err error) {
 	return false, errors.New("is neither a file nor a block device")
 }
 
-// newRaw makes a Raw of an open file, which it owns if there is no error.
+// newRaw makes a Raw of an open file, which it takes over if there is no error.
 func newRaw(f *os.File, name string, readOnly bool) (*Raw, error) {
+	lock := hostos.LockExclusive
+	if readOnly {
+		lock = hostos.LockShared
+	}
+	switch err := lock(f); {
+	case errors.Is(err, hostos.ErrLocked):
+		return nil, ErrLocked
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
+		return nil, err
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	device, err := checkMode(info.Mode())
 	if err != nil {
-		return nil, err
-	}
-	if err := lock(f, readOnly); err != nil {
 		return nil, err
 	}
 	size := info.Size()

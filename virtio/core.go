@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,9 @@ import (
 type Host struct {
 	Memory    *guestmem.Memory
 	Doorbells devices.Doorbells
+	// Log gets a line when a device needs a reset; nil means no log. A guest can cause that at will, so of many only the
+	// first, second, fourth, eighth... are told.
+	Log *slog.Logger
 }
 
 // Interrupter is how a transport interrupts the driver. Any goroutine calls it, with no lock held; it does not block.
@@ -32,7 +36,7 @@ type Interrupter interface {
 // Methods may be called from any goroutine. What a driver must not do is ignored, as hardware would; what cannot be
 // ignored leads to DEVICE_NEEDS_RESET.
 //
-// Lock order: mu is a leaf; no device, doorbell or interrupter is called with it held.
+// Lock order: pauses, mu. No device, doorbell or interrupter is called with mu held.
 type Core struct {
 	dev   Device
 	host  Host
@@ -49,9 +53,12 @@ type Core struct {
 	life    life          // guarded by mu
 	reset   chan struct{} // guarded by mu: closed when the reset under way is done, nil without one
 	failure error         // guarded by mu: why the device needs a reset
+	fails   uint64        // guarded by mu: how often it did
 	paused  bool          // guarded by mu
 	closed  bool          // guarded by mu
 	wg      sync.WaitGroup
+
+	pauses sync.Mutex // one Pause at a time; before mu
 }
 
 // life says who may call the device: whoever moved it to starting or stopping.
@@ -79,6 +86,9 @@ const resetGrace = 20 * time.Millisecond
 func NewCore(dev Device, host Host, intr Interrupter) (*Core, error) {
 	if f := dev.Features() &^ deviceFeatures; f != 0 {
 		return nil, fmt.Errorf("virtio: device type %d: features %#x are not a device's to offer", dev.Type(), uint64(f))
+	}
+	if host.Log == nil {
+		host.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Core{dev: dev, host: host, intr: intr, sizes: dev.QueueSizes()}
 	for i, n := range c.sizes {
@@ -149,12 +159,9 @@ func (c *Core) ConfigGeneration() uint8 { return uint8(c.gen.Load()) }
 // ReadConfig and WriteConfig access the device configuration space.
 func (c *Core) ReadConfig(off uint32, p []byte) { c.dev.ReadConfig(off, p) }
 
-// WriteConfig stores to the device configuration space; it counts once the driver said DRIVER [VIRTIO §3.1.1].
-func (c *Core) WriteConfig(off uint32, p []byte) {
-	if c.Status().Has(StatusDriver) {
-		c.dev.WriteConfig(off, p)
-	}
-}
+// WriteConfig stores to the device configuration space, in any state: a console takes emergency output from a driver that
+// has not even acknowledged it [VIRTIO §5.3.4].
+func (c *Core) WriteConfig(off uint32, p []byte) { c.dev.WriteConfig(off, p) }
 
 // SetStatus is the driver's write to the status field. Writing 0 starts a reset. Bits cannot be taken back, and each
 // needs those before it [VIRTIO §3.1.1]; DEVICE_NEEDS_RESET is not the driver's.

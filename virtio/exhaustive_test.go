@@ -10,11 +10,11 @@ import (
 // TestIndexJumps stores every possible available index: those up to a queue's length ahead are chains, all others break
 // the queue (a driver that corrupts its index, or one that wants the device to run through the ring 65535 times).
 func TestIndexJumps(t *testing.T) {
-	for _, size := range []uint16{1, 2, 4} {
+	for _, size := range []uint16{2, 4} {
 		for _, next := range []uint16{0, 1} { // how many chains were taken before
 			p := &probe{sizes: []uint16{size}}
 			d := virtiotest.Start(t, p, virtiotest.Options{})
-			for idx := 0; idx < 1<<16; idx++ {
+			for idx := 0; idx < 1<<16; idx += stride {
 				if idx > 0 {
 					d.Negotiate(0)
 					cfgAgain(d, size)
@@ -78,7 +78,10 @@ func TestAllTablesOfTwo(t *testing.T) {
 	p := &probe{sizes: []uint16{2}}
 	d := virtiotest.Start(t, p, virtiotest.Options{})
 	d.Queue(0).SetTable(tab, inner)
-	for _, first := range entries {
+	for i, first := range entries {
+		if i%stride != 0 {
+			continue
+		}
 		for _, second := range entries {
 			dq, q := d.Queue(0), p.a.Queues[0]
 			table := []virtiotest.Desc{first, second}

@@ -22,11 +22,9 @@ func (c *Core) start() {
 	asked := c.reset != nil
 	if asked { // while we started
 		c.life = lifeStopping
+		c.wg.Go(c.stop)
 	}
 	c.mu.Unlock()
-	if asked {
-		c.stop()
-	}
 }
 
 // activate makes the live queues. mu is held.
@@ -67,11 +65,18 @@ func (c *Core) fail(err error) {
 	first := c.failure == nil && c.status != 0
 	if first {
 		c.failure = err
+		c.fails++
 		c.status |= StatusNeedsReset
 	}
-	driverOK := c.status.Has(StatusDriverOK)
+	driverOK, fails := c.status.Has(StatusDriverOK), c.fails
 	c.mu.Unlock()
-	if first && driverOK {
+	if !first {
+		return
+	}
+	if fails&(fails-1) == 0 {
+		c.host.Log.Warn("virtio: device needs a reset", "type", c.dev.Type(), "times", fails, "err", err)
+	}
+	if driverOK {
 		c.intr.ConfigChanged()
 	}
 }
@@ -134,6 +139,8 @@ func (c *Core) Reset(ctx context.Context) error {
 // Pause waits until no worker of the device touches guest memory and keeps it so until Resume. The guest's CPUs stand
 // still. If ctx ends first, the device runs on and the error says which queue was busy.
 func (c *Core) Pause(ctx context.Context) error {
+	c.pauses.Lock()
+	defer c.pauses.Unlock()
 	c.mu.Lock()
 	c.paused = true
 	live := c.live

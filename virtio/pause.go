@@ -62,23 +62,3 @@ func (q *Queue) resume() {
 		q.bell.Ring()
 	}
 }
-
-// QueueState is what must be kept to continue a queue elsewhere, besides guest memory.
-type QueueState struct {
-	Config QueueConfig
-	Next   uint16 // available entry to take next
-	Used   uint16 // used index as published
-	// Held chains were taken and not yet given back: their device must be able to say which. 0 for a device that ends
-	// its requests before it waits.
-	Held uint16
-}
-
-// state may be called while the queue is paused or its worker has ended.
-func (q *Queue) state() QueueState {
-	return QueueState{
-		Config: QueueConfig{
-			Size: q.size, Desc: q.desc.Addr(), Avail: q.avail.Addr(), Used: q.used.Addr(), Enabled: true,
-		},
-		Next: q.next, Used: q.told, Held: q.held,
-	}
-}

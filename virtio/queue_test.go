@@ -11,6 +11,7 @@ import (
 )
 
 func TestEcho(t *testing.T) {
+	virtiotest.NoLeak(t)
 	for _, f := range []struct {
 		name    string
 		without virtio.Features

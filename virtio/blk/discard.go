@@ -1,6 +1,8 @@
 package blk
 
 import (
+	"errors"
+
 	"github.com/husk-vm/husk/virtio"
 )
 
@@ -18,7 +20,7 @@ func (w *worker) discard(c *virtio.Chain, n uint64) (status, uint64, error) {
 			continue
 		}
 		if err := w.d.discard.Discard(int64(s.sector())*SectorBytes, int64(s.sectors())*SectorBytes); err != nil {
-			return w.backendFailed("discard", err), 0, nil
+			return w.segmentFailed("discard", err), 0, nil
 		}
 	}
 	return statusOK, total, nil
@@ -38,10 +40,19 @@ func (w *worker) writeZeroes(c *virtio.Chain, n uint64) (status, uint64, error) 
 		}
 		off, n, unmap := int64(s.sector())*SectorBytes, int64(s.sectors())*SectorBytes, s.flags()&flagUnmap != 0
 		if err := w.d.zero.WriteZeroes(off, n, unmap); err != nil {
-			return w.backendFailed("write zeroes", err), 0, nil
+			return w.segmentFailed("write zeroes", err), 0, nil
 		}
 	}
 	return w.stable(statusOK), total, nil
+}
+
+// segmentFailed is backendFailed for what a back end may be unable to do; a guest then does without, or writes zeros.
+func (w *worker) segmentFailed(op string, err error) status {
+	st := w.backendFailed(op, err)
+	if errors.Is(err, errors.ErrUnsupported) {
+		st = statusUnsupp
+	}
+	return st
 }
 
 // checkSegments copies the n bytes of segments out of the chain and checks the copy: whole segments, not too many, none

@@ -1,7 +1,6 @@
 package blk
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -111,8 +110,5 @@ func (w *worker) stable(st status) status {
 // backendFailed remembers err and returns what to tell the guest. The VM lives on.
 func (w *worker) backendFailed(op string, err error) status {
 	w.d.stats.last.Store(&lastError{fmt.Errorf("blk: %s: %w", op, err)})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return statusUnsupp
-	}
 	return statusIOErr
 }

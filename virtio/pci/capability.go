@@ -56,6 +56,7 @@ func (d *Device) addCapabilities(f *pcibus.Function) error {
 			return err
 		}
 	}
-	_, err := f.AddRegisters(capVendor, capBodyExtra, newWindow(f))
+	d.window = newWindow(f)
+	_, err := f.AddRegisters(capVendor, capBodyExtra, d.window)
 	return err
 }

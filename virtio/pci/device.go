@@ -41,17 +41,18 @@ type Device struct {
 	host     virtio.Host
 	function *pcibus.Function
 	msix     *pcibus.MSIX
+	window   *window
 
 	isr          atomic.Uint32
 	configVector atomic.Uint32
 	queueVectors []atomic.Uint32
 
-	mu            sync.Mutex
-	deviceSelect  uint32         // guarded by mu: device_feature_select
-	driverSelect  uint32         // guarded by mu: driver_feature_select
-	queueSelect   uint16         // guarded by mu
-	detach        []func() error // of doorbells; guarded by the bus: Moved is never called twice at once
-	attachFailure atomic.Uint64
+	mu             sync.Mutex
+	deviceSelect   uint32         // guarded by mu: device_feature_select
+	driverSelect   uint32         // guarded by mu: driver_feature_select
+	queueSelect    uint16         // guarded by mu
+	detach         []func() error // of doorbells; guarded by the bus: Moved is never called twice at once
+	detachFailures atomic.Uint64
 }
 
 // PCI identity of modern devices [VIRTIO §4.1.2].
@@ -142,6 +143,10 @@ func class(t virtio.DeviceType) uint32 {
 // Function is what a root complex takes.
 func (d *Device) Function() *pcibus.Function { return d.function }
 
+// DetachFailures counts doorbells that the host would not detach from an address the device left. Stores there still
+// ring them, which wakes a worker for nothing.
+func (d *Device) DetachFailures() uint64 { return d.detachFailures.Load() }
+
 // Core is the device's status machine: its counters, and why it failed.
 func (d *Device) Core() *virtio.Core { return d.core }
 
@@ -149,6 +154,7 @@ func (d *Device) Core() *virtio.Core { return d.core }
 // A root complex calls it when it is reset.
 func (d *Device) Reset(ctx context.Context) error {
 	d.forget()
+	d.window.reset()
 	return d.core.Reset(ctx)
 }
 
@@ -182,7 +188,7 @@ func (d *Device) forget() {
 func (d *Device) moved(base uint64, mapped bool) {
 	for _, detach := range d.detach {
 		if detach() != nil {
-			d.attachFailure.Add(1)
+			d.detachFailures.Add(1)
 		}
 	}
 	d.detach = d.detach[:0]

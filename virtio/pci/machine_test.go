@@ -29,7 +29,12 @@ const (
 
 func newMachine(t testing.TB, dev virtio.Device) *machine {
 	t.Helper()
-	m := &machine{msis: &virtiotest.MSIs{}, host: virtiotest.Host(t, 0)}
+	return newMachineRAM(t, dev, 0)
+}
+
+func newMachineRAM(t testing.TB, dev virtio.Device, ram uint64) *machine {
+	t.Helper()
+	m := &machine{msis: &virtiotest.MSIs{}, host: virtiotest.Host(t, ram)}
 	m.bells = m.host.Doorbells.(*virtiotest.Doorbells)
 	var err error
 	m.root, err = pcibus.New(pcibus.Config{
@@ -89,7 +94,11 @@ type echo struct {
 func (*echo) Type() virtio.DeviceType   { return virtio.TypeEntropy }
 func (*echo) Features() virtio.Features { return 1<<2 | 1<<50 }
 func (e *echo) QueueSizes() []uint16 {
-	return []uint16{8, 16, 4}[:max(e.queues, 1)]
+	sizes := []uint16{8, 16, 4}
+	for len(sizes) < e.queues {
+		sizes = append(sizes, 2)
+	}
+	return sizes[:max(e.queues, 1)]
 }
 
 func (*echo) ReadConfig(off uint32, p []byte) {
@@ -126,4 +135,10 @@ func (*echo) handle(c *virtio.Chain) (uint32, error) {
 		return nil
 	})
 	return uint32(n), err
+}
+
+// newDevice makes a device of n queues without a machine.
+func newDevice(t testing.TB, n int) (*pci.Device, error) {
+	t.Helper()
+	return pci.New(&echo{queues: n}, pci.Config{Host: virtiotest.Host(t, 0)})
 }

@@ -17,8 +17,15 @@ type window struct {
 
 func newWindow(f *pcibus.Function) *window {
 	w := &window{f: f}
-	copy(w.b[:], capability(capPCI, 0, 0, 0, 0, 0, 0))
+	w.reset()
 	return w
+}
+
+// reset is power-on: the window shows nothing.
+func (w *window) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	copy(w.b[:], capability(capPCI, 0, 0, 0, 0, 0, 0))
 }
 
 // Read implements devices.Device.

@@ -58,6 +58,9 @@ func (s *Interrupts) conf() chan struct{} {
 	return s.config
 }
 
+// Config gets an element after a configuration change.
+func (s *Interrupts) Config() <-chan struct{} { return s.conf() }
+
 // QueueUsed notes an interrupt of queue i.
 func (s *Interrupts) QueueUsed(i int) { signal(s.queue(i)) }
 
@@ -71,43 +74,51 @@ func signal(c chan struct{}) {
 	}
 }
 
-// direct is a transport without registers: the driver acts on the status machine itself.
-type direct struct {
+// DirectTransport is a transport without registers: the driver acts on the status machine itself.
+type DirectTransport struct {
 	*virtio.Core
 	intr *Interrupts
 }
 
 // Direct returns a transport without registers for dev.
-func Direct(dev virtio.Device, host virtio.Host) (Transport, error) {
+func Direct(dev virtio.Device, host virtio.Host) (*DirectTransport, error) {
 	intr := &Interrupts{}
 	core, err := virtio.NewCore(dev, host, intr)
 	if err != nil {
 		return nil, err
 	}
-	return &direct{core, intr}, nil
+	return &DirectTransport{core, intr}, nil
 }
 
-func (d *direct) DeviceType() virtio.DeviceType { return d.Type() }
+// DeviceType is the device's type.
+func (d *DirectTransport) DeviceType() virtio.DeviceType { return d.Type() }
 
-func (d *direct) SetFeatures(f virtio.Features) {
+// SetFeatures sets the driver's features.
+func (d *DirectTransport) SetFeatures(f virtio.Features) {
 	d.SetDriverFeatures(0, uint32(f))
 	d.SetDriverFeatures(1, uint32(f>>32))
 }
 
-func (d *direct) SetStatus(s virtio.Status) {
+// SetStatus sets the status, and waits for the end of a reset as drivers do.
+func (d *DirectTransport) SetStatus(s virtio.Status) {
 	d.Core.SetStatus(s)
 	if s == 0 {
 		_ = d.Reset(context.Background()) // a driver polls; it cannot end early
 	}
 }
 
-func (d *direct) QueueMax(i int) uint16 { return d.Queue(i).Size }
+// QueueMax is the greatest size of queue i, while the driver has not set another.
+func (d *DirectTransport) QueueMax(i int) uint16 { return d.Queue(i).Size }
 
-func (d *direct) SetQueue(i int, size uint16, desc, avail, used guestmem.GPA) {
+// SetQueue sets queue i up and enables it.
+func (d *DirectTransport) SetQueue(i int, size uint16, desc, avail, used guestmem.GPA) {
 	d.Core.SetQueue(i, func(c *virtio.QueueConfig) {
 		*c = virtio.QueueConfig{Size: size, Desc: desc, Avail: avail, Used: used, Enabled: true}
 	})
 }
 
-func (d *direct) Interrupt(i int) <-chan struct{}  { return d.intr.queue(i) }
-func (d *direct) ConfigInterrupt() <-chan struct{} { return d.intr.conf() }
+// Interrupt is queue i's interrupts.
+func (d *DirectTransport) Interrupt(i int) <-chan struct{} { return d.intr.queue(i) }
+
+// ConfigInterrupt is the interrupts of configuration changes.
+func (d *DirectTransport) ConfigInterrupt() <-chan struct{} { return d.intr.conf() }

@@ -1,3 +1,5 @@
+//go:build !linux && !darwin
+
 package disk
 
 import (
@@ -6,12 +8,21 @@ import (
 	"os"
 )
 
-// hostFile is a file by way of package os: what every host has. A vector costs a call a piece.
+// hostFile is a file by way of package os: what every host has. A vector costs a call a piece, and holes are zeros that
+// are written.
 type hostFile struct{ *os.File }
 
+// newHostFile takes over f if there is no error.
 func newHostFile(f *os.File) (file, error) { return hostFile{f}, nil }
 
-func (f hostFile) pread(p []byte, off int64) (int, error)  { return eof(f.ReadAt(p, off)) }
+func (f hostFile) pread(p []byte, off int64) (int, error) {
+	n, err := f.ReadAt(p, off)
+	if err == io.EOF { // which mover knows as 0 bytes
+		err = nil
+	}
+	return n, err
+}
+
 func (f hostFile) pwrite(p []byte, off int64) (int, error) { return f.WriteAt(p, off) }
 
 func (f hostFile) preadv(bufs [][]byte, off int64) (n int, err error) {
@@ -34,17 +45,7 @@ func (f hostFile) pwritev(bufs [][]byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// eof turns the end of file of package os into that of [mover].
-func eof(n int, err error) (int, error) {
-	if err == io.EOF {
-		err = nil
-	}
-	return n, err
-}
-
 func (f hostFile) datasync() error           { return f.Sync() }
 func (f hostFile) truncate(size int64) error { return f.Truncate(size) }
 func (f hostFile) punch(off, n int64) error  { return errors.ErrUnsupported }
 func (f hostFile) zero(off, n int64) error   { return errors.ErrUnsupported }
-
-func lock(*os.File, bool) error { return nil }
