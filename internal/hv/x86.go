@@ -86,12 +86,14 @@ type MSIRoute struct {
 	Data uint32
 }
 
-// IRQFDs is a VM that turns an event into an MSI without a system call of ours.
+// IRQFDs is a VM that makes sources of message-signalled interrupts. Whether Raise sets an event that the hypervisor
+// watches or sends the message itself is the back end's choice.
 type IRQFDs interface {
 	NewIRQ() (IRQ, error)
 }
 
-// IRQ is one such event. Any goroutine may call its methods.
+// IRQ is one such source. Any goroutine may call its methods; Raise does not block. Before the first Route, after Close,
+// and after a Route to an address that is none of an interrupt, Raise does nothing.
 type IRQ interface {
 	Route(addr uint64, data uint32) error
 	Raise()

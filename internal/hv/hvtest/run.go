@@ -25,6 +25,8 @@ var suite = []conformance{
 	{"modes", false, testModes},
 	{"exception", false, testException},
 	{"triple fault", false, testTripleFault},
+	{"exchange of 16 bytes", true, testExchange16},
+	{"long loop", true, testLongLoop},
 	{"registers", false, testRegisters},
 	{"cpuid", false, testCPUID},
 	{"msrs", false, testMSRs},

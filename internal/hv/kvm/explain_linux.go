@@ -4,6 +4,7 @@ package kvm
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,8 @@ func (b *Backend) explain(err error) (reason, advice string) {
 		return fmt.Sprintf("%s is not a KVM device", b.path), "look what made it; the kernel's has major number 10, minor 232"
 	case errors.Is(err, unix.ENOMEM):
 		return fmt.Sprintf("%s: out of memory", b.path), "free memory, or raise the memory limit of this container"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("probe of %s: %v", b.path, err), ""
 	default:
 		return err.Error(), ""
 	}

@@ -9,7 +9,11 @@ import (
 	"github.com/husk-vm/husk/internal/hv"
 )
 
-// IRQ is one source of message-signalled interrupts.
+// IRQ is one source of message-signalled interrupts. It sends with KVM_SIGNAL_MSI, not with a write to an eventfd bound by
+// KVM_IRQFD. Both are one system call, and this one is the shorter (BenchmarkRaise, nested: 14.2 against 16.0 µs; on
+// another host 2.4 against 2.7). An irqfd besides needs a descriptor, and a route whose every change makes the kernel
+// wait for all readers of the table (184 and 54 µs): a guest may change it whenever it likes. What irqfds are good for,
+// a sender that is not this process, Husk does not have.
 type IRQ struct {
 	vm  *VM
 	msg atomic.Uint64 // address in the low half, data in the high half; 0 sends nothing
