@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,9 @@ import (
 type Host struct {
 	Memory    *guestmem.Memory
 	Doorbells devices.Doorbells
+	// Log gets a line when a device needs a reset; nil means no log. A guest can cause that at will, so of many only the
+	// first, second, fourth, eighth... are told.
+	Log *slog.Logger
 }
 
 // Interrupter is how a transport interrupts the driver. Any goroutine calls it, with no lock held; it does not block.
@@ -49,6 +53,7 @@ type Core struct {
 	life    life          // guarded by mu
 	reset   chan struct{} // guarded by mu: closed when the reset under way is done, nil without one
 	failure error         // guarded by mu: why the device needs a reset
+	fails   uint64        // guarded by mu: how often it did
 	paused  bool          // guarded by mu
 	closed  bool          // guarded by mu
 	wg      sync.WaitGroup
@@ -81,6 +86,9 @@ const resetGrace = 20 * time.Millisecond
 func NewCore(dev Device, host Host, intr Interrupter) (*Core, error) {
 	if f := dev.Features() &^ deviceFeatures; f != 0 {
 		return nil, fmt.Errorf("virtio: device type %d: features %#x are not a device's to offer", dev.Type(), uint64(f))
+	}
+	if host.Log == nil {
+		host.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Core{dev: dev, host: host, intr: intr, sizes: dev.QueueSizes()}
 	for i, n := range c.sizes {

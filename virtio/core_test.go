@@ -1,9 +1,12 @@
 package virtio_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -231,6 +234,58 @@ func TestStartFails(t *testing.T) {
 	d.DriverOK()
 	if r := d.Queue(0).Do(virtiotest.Out([]byte("a")), virtiotest.In(1)); string(r.Bytes()) != "a" {
 		t.Errorf("%q", r.Bytes())
+	}
+}
+
+// TestResetDuringStart: another vCPU resets the device while Start is under way, and Start itself calls Fail. Neither
+// waits for the other for ever, and the reset wins.
+func TestResetDuringStart(t *testing.T) {
+	virtiotest.NoLeak(t)
+	starting, leave := make(chan struct{}), make(chan struct{})
+	dev := &echo{begin: func(a virtio.Activation) {
+		a.Fail(errors.New("early"))
+		a.ConfigChanged()
+		close(starting)
+		<-leave
+	}}
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	d.Negotiate(0)
+	d.SetupQueue(0, 8)
+	core := coreOf(d)
+	started := make(chan struct{})
+	go func() {
+		core.SetStatus(sACK | sDRV | sFOK | sOK)
+		close(started)
+	}()
+	<-starting
+	core.SetStatus(0)
+	if s := core.Status(); s != sACK|sDRV|sFOK|sOK|sRST {
+		t.Errorf("status %#x while the device starts", s)
+	}
+	close(leave)
+	<-started
+	if err := core.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if core.Status() != 0 || dev.running.Load() != 0 || core.Failure() != nil {
+		t.Errorf("status %#x, running %d, failure %v", core.Status(), dev.running.Load(), core.Failure())
+	}
+}
+
+// TestFailuresAreLoggedRarely: a guest that breaks its rings again and again does not fill the log.
+func TestFailuresAreLoggedRarely(t *testing.T) {
+	var log bytes.Buffer
+	host := virtiotest.Host(t, 0)
+	host.Log = slog.New(slog.NewTextHandler(&log, nil))
+	d := virtiotest.New(t, &echo{start: errors.New("no disk")}, virtiotest.Options{Host: host})
+	for range 100 {
+		d.Negotiate(0)
+		d.SetupQueue(0, 2)
+		d.Transport.SetStatus(sACK | sDRV | sFOK | sOK)
+		d.NeedsReset()
+	}
+	if n := strings.Count(log.String(), "no disk"); n != 7 { // 1, 2, 4, ... 64
+		t.Errorf("%d lines:\n%s", n, log.String())
 	}
 }
 

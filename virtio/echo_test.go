@@ -9,7 +9,8 @@ import (
 // echo is the simplest device: it copies what is readable into what is writable.
 type echo struct {
 	sizes   []uint16
-	start   error // what Start returns
+	start   error                     // what Start returns
+	begin   func(a virtio.Activation) // what Start does first
 	handle  func(c *virtio.Chain) (uint32, error)
 	workers virtio.Workers
 	a       virtio.Activation
@@ -37,6 +38,9 @@ func (e *echo) ReadConfig(off uint32, p []byte) {
 func (e *echo) WriteConfig(uint32, []byte) {}
 
 func (e *echo) Start(a virtio.Activation) error {
+	if e.begin != nil {
+		e.begin(a)
+	}
 	if e.start != nil {
 		return e.start
 	}

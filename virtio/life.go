@@ -22,11 +22,9 @@ func (c *Core) start() {
 	asked := c.reset != nil
 	if asked { // while we started
 		c.life = lifeStopping
+		c.wg.Go(c.stop)
 	}
 	c.mu.Unlock()
-	if asked {
-		c.stop()
-	}
 }
 
 // activate makes the live queues. mu is held.
@@ -67,11 +65,18 @@ func (c *Core) fail(err error) {
 	first := c.failure == nil && c.status != 0
 	if first {
 		c.failure = err
+		c.fails++
 		c.status |= StatusNeedsReset
 	}
-	driverOK := c.status.Has(StatusDriverOK)
+	driverOK, fails := c.status.Has(StatusDriverOK), c.fails
 	c.mu.Unlock()
-	if first && driverOK {
+	if !first {
+		return
+	}
+	if fails&(fails-1) == 0 {
+		c.host.Log.Warn("virtio: device needs a reset", "type", c.dev.Type(), "times", fails, "err", err)
+	}
+	if driverOK {
 		c.intr.ConfigChanged()
 	}
 }

@@ -186,6 +186,74 @@ func TestCallbacksMayCallBack(t *testing.T) {
 	}
 }
 
+// TestSlowReceiver has Routes wait while another goroutine makes changes: that one must not wait, must not call at the
+// same time, and its message must come after the routes it needs.
+func TestSlowReceiver(t *testing.T) {
+	entered, leave := make(chan bool), make(chan bool)
+	var events []string
+	first := true
+	chip := irqchip.NewIOAPIC(irqchip.Config{
+		Routes: func(pins []devices.MSI) {
+			if first {
+				first = false
+				entered <- true
+				<-leave
+			}
+			events = append(events, fmt.Sprintf("routes %x %x", pins[1].Data, pins[2].Data))
+		},
+		Send: func(m devices.MSI) { events = append(events, fmt.Sprintf("send %x", m.Data)) },
+	})
+	set := func(index, vector uint8) {
+		chip.Write(0x00, []byte{index})
+		chip.Write(0x10, []byte{vector, 0x80, 0, 0})
+	}
+	done := make(chan bool)
+	go func() {
+		set(0x10+2*1, 0x41)
+		done <- true
+	}()
+	<-entered
+	set(0x10+2*2, 0x42)
+	chip.Line(2).Set(true)
+	if p := make([]byte, 4); true {
+		chip.Read(0x10, p)
+		if binary.LittleEndian.Uint32(p) != 0xd042 {
+			t.Errorf("the entry reads %x while its message has not left", p)
+		}
+	}
+	leave <- true
+	<-done
+	want := "routes c041 0, routes c041 c042, send c042"
+	if got := strings.Join(events, ", "); got != want {
+		t.Fatalf("events %q, want %q", got, want)
+	}
+}
+
+// TestNoPinStarves raises a storm on one pin, from inside Send, while another waits.
+func TestNoPinStarves(t *testing.T) {
+	var chip *irqchip.IOAPIC
+	var storm, quiet devices.Line
+	var order []uint8
+	chip = irqchip.NewIOAPIC(irqchip.Config{Send: func(m devices.MSI) {
+		if order = append(order, uint8(m.Data)); len(order) < 6 {
+			storm.Set(false)
+			storm.Set(true)
+		}
+		if len(order) == 1 {
+			quiet.Set(true)
+		}
+	}})
+	storm, quiet = chip.Line(3), chip.Line(9)
+	for _, pin := range []uint8{3, 9} {
+		chip.Write(0x00, []byte{0x10 + 2*pin})
+		chip.Write(0x10, []byte{0x50 + pin, 0, 0, 0})
+	}
+	storm.Set(true)
+	if len(order) != 6 || order[1] != 0x59 {
+		t.Fatalf("messages went out as %x", order)
+	}
+}
+
 func TestStateRefused(t *testing.T) {
 	tests := []struct {
 		name   string

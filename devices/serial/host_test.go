@@ -81,13 +81,23 @@ func TestSlowTerminal(t *testing.T) {
 			if line.High() {
 				t.Fatal("the line is high while the transmitter is full")
 			}
-			for taken := 0; !line.High(); taken++ {
-				if taken > serial.OutputSize/4096 {
+			set(u, ier, 0x00)
+			set(u, ier, 0x02) // enabling THRE interrupts at once if the transmitter is empty: it is not
+			before := len(host.text())
+			for chunks := 0; !line.High(); chunks++ {
+				if chunks > serial.OutputSize/4096 {
 					t.Fatal("the buffer was written out and no interrupt came")
 				}
 				time.Sleep(900 * time.Millisecond) // of the bubble's clock: slow, but not stopped
+				synctest.Wait()
+				if line.High() {
+					t.Fatal("a slow terminal counts as a stopped one")
+				}
 				host.take <- 1
 				synctest.Wait()
+			}
+			if n := len(host.text()) - before; n < serial.OutputSize/2-4096 {
+				t.Fatalf("an interrupt after %d bytes were taken", n)
 			}
 			if get(u, iir)&0x0f != 0x02 {
 				t.Fatal("the line is high and not for THRE")
@@ -158,6 +168,26 @@ func TestStoppedTerminal(t *testing.T) {
 	})
 }
 
+// TestFirstByteWakes: a single character reaches a host whose goroutine sleeps.
+func TestFirstByteWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var host bytes.Buffer
+		u := serial.New(serial.Config{Output: &host})
+		u.Start()
+		for _, text := range []string{"a", "ab", "abc"} {
+			synctest.Wait()
+			set(u, thr, text[len(text)-1])
+			synctest.Wait()
+			if host.String() != text {
+				t.Fatalf("the host got %q, want %q", host.String(), text)
+			}
+		}
+		if err := u.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := newTerminal()
@@ -177,6 +207,26 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 		}
 		if n := u.Counters(); uint64(len(host.text()))+n.Dropped != n.Sent {
 			t.Fatalf("%d written, counters %+v", len(host.text()), n)
+		}
+	})
+}
+
+// TestRestoreFullOutput: a restored UART whose output is full holds THRE back like the one that was saved, whatever its
+// state claims, and gives up on a terminal that takes nothing.
+func TestRestoreFullOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line devicestest.Line
+		u := serial.New(serial.Config{Output: newTerminal(), Line: &line})
+		if err := u.SetState(serial.State{IER: 2, THRE: true, Output: make([]byte, serial.OutputSize)}); err != nil {
+			t.Fatal(err)
+		}
+		if line.High() || get(u, lsr) != 0 {
+			t.Fatalf("line high %v, LSR %#x", line.High(), get(u, lsr))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !line.High() || get(u, lsr) != 0x60 {
+			t.Fatalf("a second later: line high %v, LSR %#x", line.High(), get(u, lsr))
 		}
 	})
 }
@@ -344,5 +394,5 @@ func TestHammer(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkInvariants(t, r)
+	checkInvariants(t, r, newRig())
 }

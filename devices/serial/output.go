@@ -104,8 +104,9 @@ func (u *UART) transmit(v uint8) {
 		u.output.drop(1)
 		u.n.Dropped++
 	}
-	u.output.push([]byte{v})
-	notify(u.pending)
+	if u.output.push([]byte{v}); u.output.n == 1 {
+		notify(u.pending) // the writing goroutine sleeps only when it found nothing
+	}
 	// THRE promises room for a FIFO of characters.
 	if u.output.room() < fifoSize && !u.stalled && !u.lossy {
 		u.stalled = true

@@ -214,12 +214,15 @@ func uuid(s string) term {
 // Named objects.
 
 func name(p string, value term) term { return op(opName, path(p), value) }
+
 func scope(p string, body ...term) term {
 	return append(term{opScope}, packed(append(path(p), join(body...)...))...)
 }
+
 func device(p string, body ...term) term {
 	return append(term{opExt, extDevice}, packed(append(path(p), join(body...)...))...)
 }
+
 func createDWordField(buf term, off uint64, p string) term {
 	return op(opCreateDWordField, buf, integer(off), path(p))
 }

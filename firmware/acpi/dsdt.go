@@ -1,7 +1,5 @@
 package acpi
 
-import "math"
-
 // dsdt describes what cannot be found by asking the hardware. Integers have 64 bits (revision 2).
 func dsdt(d *Desc) []byte {
 	t := newTable("DSDT", 2)
@@ -24,11 +22,8 @@ func hostBridge(d *Desc) term {
 	crs := []resource{
 		wordBusNumber(0, uint16(d.ECAM.Buses-1)),
 		ioPorts(pciConfigPort, pciConfigPorts),
-	}
-	if d.MMIO32.Size > math.MaxUint32 {
-		crs = append(crs, qwordMemory(d.MMIO32.Base, d.MMIO32.Size))
-	} else {
-		crs = append(crs, dwordMemory(uint32(d.MMIO32.Base), uint32(d.MMIO32.Size)))
+		// Less than 4 GiB: check keeps it clear of the local APICs.
+		dwordMemory(uint32(d.MMIO32.Base), uint32(d.MMIO32.Size)),
 	}
 	if d.MMIO64.Size > 0 {
 		crs = append(crs, qwordMemory(d.MMIO64.Base, d.MMIO64.Size))

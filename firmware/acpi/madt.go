@@ -51,7 +51,8 @@ func madt(d *Desc) []byte {
 	t = append(t, madtIOAPIC, 12, d.IOAPIC.ID, 0)
 	t = le.AppendUint32(t, d.IOAPIC.Addr)
 	t = le.AppendUint32(t, 0)
-	// Without an 8259 Linux knows no ISA interrupts but those named here; drivers that go by ISA number need them.
+	// ISA interrupts are edge-triggered unless it says otherwise here. The serial port's is named all the same, because
+	// without an 8259 [ACPI §5.2.12] leaves open whether the low GSIs are ISA interrupts at all.
 	if d.Serial != nil {
 		t = appendOverride(t, uint32(d.Serial.IRQ), intiEdgeHigh)
 	}

@@ -79,7 +79,7 @@ func wordBusNumber(first, last uint16) resource {
 	return large(tagWordAddress, b)
 }
 
-// dwordMemory is a window below 4 GiB, which it may touch.
+// dwordMemory is a window below 4 GiB, which its end may touch.
 func dwordMemory(base, size uint32) resource {
 	b := []byte{addrMemory, addrFixed, memReadWrite}
 	for _, v := range [5]uint32{0, base, base + (size - 1), 0, size} {

@@ -9,7 +9,7 @@ const (
 	Protected32                 // 32-bit code, paging off [PVH]
 )
 
-// SegmentReg is a segment register with its hidden part [SDM vol. 3A §3.4].
+// SegmentReg is a segment register with its hidden part [SDM vol. 3A §3.4]. It is present, and its ring is 0.
 type SegmentReg struct {
 	Selector    uint16
 	Base        uint64

@@ -12,7 +12,9 @@ func FuzzParse(f *testing.F) {
 	for _, file := range [][]byte{
 		bzFile(), vmlinux(), pvhLinux(),
 		bzFile(set8(offRelocatable, 0)), bzFile(set64(offPrefAddress, fourGiB)),
-		bzFile()[:0x280], vmlinux()[:200], {0x1f, 0x8b}, []byte("text"),
+		bzFile()[:0x280], vmlinux()[:200],
+		{0x1f, 0x8b},
+		[]byte("text"),
 	} {
 		f.Add(file, uint16(64), uint16(0), uint32(4096), uint32(18<<8), uint8(0), "console=hvc0")
 		f.Add(file, uint16(3072), uint16(1024), uint32(100<<20), uint32(0), uint8(1), "")

@@ -59,7 +59,6 @@ func (l *layouter) placeInitrd(mode Mode) error {
 		return fmt.Errorf("linux: initrd: %w: %d bytes, largest free range is %d", ErrInitrdTooBig, size, l.largestFree())
 	}
 	l.plan.Initrd = Region{base, size}
-	l.take(l.plan.Initrd)
 	l.add(Segment{Name: "initrd", Addr: base, Source: l.p.Initrd, Len: size})
 	return nil
 }

@@ -28,7 +28,11 @@ const (
 func (l *layouter) prepareLong(entry uint64) error {
 	tables, err := pageTables(l.plan.Kernel, l.plan.Initrd)
 	if err != nil {
-		return err
+		tooBig := ErrKernelTooBig
+		if _, err := pageTables(l.plan.Kernel); err == nil {
+			tooBig = ErrInitrdTooBig
+		}
+		return fmt.Errorf("linux: %w: %w", tooBig, err)
 	}
 	zp := make([]byte, zeroPageSize)
 	copy(zp[hdrStart:hdrMax], l.k.img.setupHeader())
@@ -93,7 +97,7 @@ func pageTables(rs ...Region) ([]byte, error) {
 		}
 		first, last := r.Base/gib, (r.End()-1)/gib
 		if last >= maxIdentity/gib || last-first >= pageTableMax {
-			return nil, fmt.Errorf("linux: %w: %v is beyond the boot page tables", ErrKernelTooBig, r)
+			return nil, fmt.Errorf("%v is beyond the boot page tables", r)
 		}
 		for g := first; g <= last; g++ {
 			gibs = append(gibs, g)
@@ -108,7 +112,7 @@ func pageTables(rs ...Region) ([]byte, error) {
 		}
 	}
 	if n := 1 + pdpts + len(gibs); n > pageTableMax {
-		return nil, fmt.Errorf("linux: %w: boot page tables need %d pages, there is room for %d", ErrKernelTooBig, n, pageTableMax)
+		return nil, fmt.Errorf("boot page tables need %d pages, there is room for %d", n, pageTableMax)
 	}
 	b := make([]byte, (1+pdpts+len(gibs))*page)
 	pdpt := 0

@@ -100,6 +100,9 @@ func TestParseRefuses(t *testing.T) {
 		{"ELF: notes too long", pvhLinux(set64(phdr(2, phdrFilesz), maxNotes+1)), ErrMalformed, "notes of 65537 bytes"},
 		{"ELF: notes beyond the end", pvhLinux(set64(phdr(2, phdrOff), 1<<20)), ErrTruncated, "bytes are missing"},
 		{"ELF: note overruns", elfFile(0, append(vmlinuxSegs(), elfSeg{kind: ptNote, data: note("Xen\x00", 18, nil)[:12]})), ErrMalformed, "runs over the end"},
+		{"ELF: note without all of its content", elfFile(0, append(vmlinuxSegs(), elfSeg{kind: ptNote, data: note("Xen\x00", 18, make([]byte, 8))[:18]})), ErrMalformed, "runs over the end"},
+		{"ELF: note with a name of 4 GiB", elfFile(0, append(vmlinuxSegs(), elfSeg{kind: ptNote, data: bytes.Repeat([]byte{0xff}, 16)})), ErrMalformed, "runs over the end"},
+		{"ELF: PVH entry in bss", elfFile(0, append(vmlinuxSegs(), pvhNote(elfBase+2*mib+100))), ErrMalformed, "PVH entry point 0x1200064"},
 		{"ELF: PVH entry outside", elfFile(0, append(vmlinuxSegs(), pvhNote(elfBase-1))), ErrMalformed, "PVH entry point 0xffffff lies in no segment"},
 		{"ELF: PVH entry above 4 GiB", elfFile(0, append(vmlinuxSegs(), elfSeg{kind: ptLoad, paddr: fourGiB, data: []byte{1}}, pvhNote(fourGiB))), ErrMalformed, "PVH entry point"},
 	} {

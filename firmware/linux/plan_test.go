@@ -419,6 +419,12 @@ func TestPlanRefuses(t *testing.T) {
 		{"ELF too wide for the page tables", vmlinux(set64(phdr(1, phdrPaddr), 30*gib)), func(p *Params) {
 			p.RAM = []Region{{0, 31 * gib}}
 		}, ErrKernelTooBig, "boot page tables"},
+		{"initrd too wide for the page tables", bzFile(), func(p *Params) {
+			p.RAM, p.Initrd = []Region{{0, gib}, {fourGiB, 30 * gib}}, sparse(20*gib)
+		}, ErrInitrdTooBig, "boot page tables need 26 pages, there is room for 23"},
+		{"initrd beyond the page tables", bzFile(), func(p *Params) {
+			p.RAM, p.Initrd = []Region{{0, gib}, {fourGiB, 40 * gib}}, sparse(30*gib)
+		}, ErrInitrdTooBig, "beyond the boot page tables"},
 		{"empty initrd", bzFile(), func(p *Params) { p.Initrd = sparse(0) }, ErrTruncated, "initrd: the file is empty"},
 		{"initrd shorter than it says", bzFile(), func(p *Params) { p.Initrd = liar{bytes.NewReader(make([]byte, 10)), 11} }, ErrTruncated, "initrd: truncated: 1 bytes are missing"},
 		{"initrd cannot be read", bzFile(), func(p *Params) { p.Initrd = broken{100} }, errBroken, "read initrd"},

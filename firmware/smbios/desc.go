@@ -14,10 +14,11 @@ var (
 	ErrNoRoom = errors.New("tables do not fit in their area")
 )
 
-// Without EFI, Linux looks for the entry point in the last 64 KiB below 1 MiB (linux drivers/firmware/dmi_scan.c).
+// Without EFI, Linux looks for the entry point in the last 64 KiB below 1 MiB (linux drivers/firmware/dmi_scan.c). The
+// last 16 bytes of them are the reset vector.
 const (
 	LegacyBase = 0xf0000
-	LegacySize = 0x10000
+	LegacySize = 0xfff0
 )
 
 // Window is a range of guest-physical addresses, in bytes.

@@ -21,18 +21,28 @@ var errRetry = errors.New("the machine ended")
 // maxStarts bounds how often a client starts over when machines end under its feet.
 const maxStarts = 5
 
+// stdio are the standard streams of a command; in is nil for none.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
 // runCommand runs the command of o in the machine and returns its exit code.
-func runCommand(o options, s session) (int, error) {
+func runCommand(o options, s session, std stdio) (int, error) {
+	if f, ok := std.in.(*os.File); ok && isNull(f) {
+		std.in = nil
+	}
 	req, err := newRequest(o)
 	if err != nil {
 		return 0, err
 	}
+	req.NoStdin = std.in == nil
 	for range maxStarts {
 		conn, err := connect(o, s)
 		if err != nil {
 			return 0, err
 		}
-		code, err := converse(conn, req)
+		code, err := converse(conn, req, std)
 		if !errors.Is(err, errRetry) {
 			return code, err
 		}
@@ -48,19 +58,23 @@ func newRequest(o options) (*request, error) {
 	}
 	req := &request{Args: o.args, Env: os.Environ(), Dir: dir, Writable: o.writable}
 	// The binary of a test lives in a directory where `go test` expects profiles and logs: that one is the host's.
-	if exe := o.args[0]; strings.HasSuffix(exe, ".test") && filepath.IsAbs(exe) {
-		if tmp, err := filepath.EvalSymlinks(os.TempDir()); err == nil && strings.HasPrefix(exe, tmp+"/") {
-			req.Writable = append(req.Writable, filepath.Dir(exe))
+	if exe := o.args[0]; strings.HasSuffix(exe, ".test") {
+		for _, tmp := range []string{os.TempDir(), os.Getenv("GOTMPDIR")} {
+			if tmp = filepath.Clean(tmp); filepath.IsAbs(tmp) && strings.HasPrefix(exe, tmp+"/go-build") {
+				req.Writable = append(req.Writable, filepath.Dir(exe))
+				break
+			}
 		}
-	}
-	if fi, err := os.Stdin.Stat(); err != nil || fi.Mode()&os.ModeCharDevice != 0 && isNull(fi) {
-		req.NoStdin = true
 	}
 	return req, nil
 }
 
-// isNull reports whether a file is /dev/null.
-func isNull(fi os.FileInfo) bool {
+// isNull reports whether f is /dev/null, or closed.
+func isNull(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil {
+		return true
+	}
 	null, err := os.Stat(os.DevNull)
 	return err == nil && os.SameFile(fi, null)
 }
@@ -134,7 +148,7 @@ func startSupervisor(o options, s session) error {
 	defer r.Close()
 	cmd := exec.Command(self)
 	cmd.Args = []string{"kvmlab", superviseArg, string(encodeJSON(superviseSpec{
-		Dir: s.dir, MemoryMiB: o.memoryMiB, SMP2: o.smp2, Idle: o.idle, Life: o.life, Boot: o.boot,
+		Dir: s.dir, Root: o.root, Self: o.self, MemoryMiB: o.memoryMiB, SMP2: o.smp2, Idle: o.idle, Life: o.life, Boot: o.boot,
 	}))}
 	cmd.Dir = "/"
 	cmd.Stderr = w // until it has a log
@@ -159,7 +173,7 @@ func startSupervisor(o options, s session) error {
 }
 
 // converse runs one command over a connection: streams, signals, exit code.
-func converse(conn *net.UnixConn, req *request) (int, error) {
+func converse(conn *net.UnixConn, req *request, std stdio) (int, error) {
 	defer conn.Close()
 	out := &portWriter{w: conn}
 	// Signals from here on are the command's. One that cannot be caught ends us, and the command with us.
@@ -214,7 +228,7 @@ func converse(conn *net.UnixConn, req *request) (int, error) {
 			case frameReady:
 				running = true
 				if !req.NoStdin {
-					go sendStdin(os.Stdin, out, credit)
+					go sendStdin(std.in, out, credit)
 				}
 			case frameFail:
 				return 0, errors.New(string(r.f.payload))
@@ -225,11 +239,11 @@ func converse(conn *net.UnixConn, req *request) (int, error) {
 				}
 				credit.add(n)
 			case frameStdout:
-				if _, err := os.Stdout.Write(r.f.payload); err != nil {
+				if _, err := std.out.Write(r.f.payload); err != nil {
 					return 0, fmt.Errorf("lab: write output: %w", err)
 				}
 			case frameStderr:
-				if _, err := os.Stderr.Write(r.f.payload); err != nil {
+				if _, err := std.err.Write(r.f.payload); err != nil {
 					return 0, fmt.Errorf("lab: write error output: %w", err)
 				}
 			case frameExit:
@@ -238,7 +252,7 @@ func converse(conn *net.UnixConn, req *request) (int, error) {
 					return 0, err
 				}
 				if e.Error != "" {
-					fmt.Fprintf(os.Stderr, "kvmlab: %s\n", e.Error)
+					fmt.Fprintf(std.err, "kvmlab: %s\n", strings.TrimPrefix(e.Error, "lab: "))
 				}
 				return e.Code, nil
 			}

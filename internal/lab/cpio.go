@@ -34,7 +34,6 @@ func (c *cpioWriter) char(name string, perm, major, minor uint32) {
 
 // close ends the archive and reports the first error of all.
 func (c *cpioWriter) close() error {
-	c.ino = 0
 	c.entry("TRAILER!!!", 0, 0, 0, nil)
 	return c.err
 }

@@ -66,6 +66,9 @@ func initMain() error {
 			return err
 		}
 	}
+	if err := errors.Join(unix.Sethostname([]byte("kvmlab")), os.Chmod("/dev/kvm", 0o666)); err != nil {
+		return err
+	}
 	if err := linkUp("lo"); err != nil {
 		return err
 	}
@@ -75,7 +78,7 @@ func initMain() error {
 	}
 	var wg sync.WaitGroup
 	for slot, port := range ports {
-		wg.Go(func() { serveSlot(slot, port) })
+		wg.Go(func() { serveSlot(port, func() *exec.Cmd { return stubCommand(slot) }) })
 	}
 	wg.Wait()
 	return errors.New("lab: init: every port has closed")

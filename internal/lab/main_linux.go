@@ -16,7 +16,7 @@ import (
 
 // superviseSpec is the supervisor's argument.
 type superviseSpec struct {
-	Dir              string
+	Dir, Root, Self  string
 	MemoryMiB        int
 	SMP2             bool
 	Idle, Life, Boot time.Duration
@@ -40,7 +40,7 @@ func Main(args []string) int {
 			fmt.Fprintf(os.Stderr, "kvmlab: %v\n", err)
 			return exitLab
 		}
-		o := options{memoryMiB: spec.MemoryMiB, smp2: spec.SMP2, idle: spec.Idle, life: spec.Life, boot: spec.Boot}
+		o := options{root: spec.Root, self: spec.Self, memoryMiB: spec.MemoryMiB, smp2: spec.SMP2, idle: spec.Idle, life: spec.Life, boot: spec.Boot}
 		return superviseMain(o, session{dir: spec.Dir})
 	}
 	o, err := parseOptions(args, os.Stderr)
@@ -69,7 +69,7 @@ func dispatch(o options) (int, error) {
 		return 0, err
 	}
 	if o.command {
-		return runCommand(o, s)
+		return runCommand(o, s, stdio{os.Stdin, os.Stdout, os.Stderr})
 	}
 	if len(o.args) != 1 {
 		return 0, fmt.Errorf("%q is no sub-command; to run a command, put -- before it", o.args[0])
@@ -80,7 +80,7 @@ func dispatch(o options) (int, error) {
 	case "stop":
 		return 0, stop(s)
 	case "setup":
-		return 0, setup()
+		return 0, setup(o)
 	case "console":
 		return 0, console(s)
 	}
@@ -173,8 +173,8 @@ func peer(c *net.UnixConn) (int, error) {
 }
 
 // setup installs what is missing.
-func setup() error {
-	missing := missingPackages()
+func setup(o options) error {
+	missing := missingPackages(o.root)
 	if len(missing) == 0 {
 		return nil
 	}

@@ -21,6 +21,8 @@ type options struct {
 	verbose   bool
 	args      []string // sub-command, or the command after "--"
 	command   bool     // args is a command to run inside
+	self      string   // the program that runs inside as init; empty means this one, but in tests
+	root      string   // where the host keeps boot and lib/modules: "/", but in tests
 }
 
 // Defaults of options. A machine of 8 GiB holds an inner guest of 5 GiB with its monitor; QEMU allocates what is touched.
@@ -39,9 +41,9 @@ hosts that have none. The machine starts with the first command and serves all l
 
 The command sees the host's root file system, read-only and fresh; the same working directory, environment, standard
 streams and signals; and runs as root. /tmp, /var/tmp and /run are writable and forgotten when it ends; TMPDIR is in
-memory. With go test:
+memory. What it leaves running is killed when it ends. With go test, which starts its runner in the package's directory:
 
-    go test -exec 'kvmlab --' ./internal/hv/kvm
+    go test -exec "$PWD/bin/kvmlab --" ./internal/hv/kvm
 
   status    say whether the machine runs and what it is doing
   stop      end it
@@ -61,7 +63,7 @@ var errUsage = errors.New("usage")
 
 // parseOptions reads a command line, args[0] being the program. Help and errors go to w.
 func parseOptions(args []string, w io.Writer) (options, error) {
-	var o options
+	o := options{root: "/"}
 	fs := flag.NewFlagSet("kvmlab", flag.ContinueOnError)
 	fs.SetOutput(w)
 	fs.Usage = func() {

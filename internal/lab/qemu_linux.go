@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,22 +33,40 @@ type machine struct {
 	kernel   string // path of the kernel
 	release  string // its release
 	self     string // path of this binary
+	root     string // below which boot and lib/modules are
 	memory   int    // MiB
 	parallel bool   // two CPUs
 }
 
 // findMachine finds the parts on this host. The error says what to install.
 func findMachine(o options) (machine, error) {
-	m := machine{memory: o.memoryMiB, parallel: o.smp2}
+	m := machine{root: o.root, memory: o.memoryMiB, parallel: o.smp2}
 	var err error
 	if m.qemu, err = exec.LookPath(qemuName); err != nil {
 		return m, fmt.Errorf("lab: %s is missing: run `kvmlab setup` as root, or install: %s", qemuName, labPackages)
 	}
-	if m.kernel, m.release, err = findKernel("/"); err != nil {
+	if m.kernel, m.release, err = findKernel(o.root); err != nil {
 		return m, err
 	}
-	m.self, err = os.Executable()
+	if m.self = o.self; m.self == "" {
+		m.self, err = os.Executable()
+	}
 	return m, err
+}
+
+// isStatic reports an error if a program needs an interpreter, which the initramfs does not have.
+func isStatic(program string) error {
+	f, err := elf.Open(program)
+	if err != nil {
+		return fmt.Errorf("lab: initramfs: %s: %w", program, err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("lab: initramfs: %s is linked dynamically: build it with CGO_ENABLED=0", program)
+		}
+	}
+	return nil
 }
 
 // findKernel returns the newest kernel below root that has the modules the lab needs.
@@ -129,11 +148,14 @@ func (m machine) String() string {
 
 // initramfs builds the archive the machine starts from: this binary as /init, and the modules it loads first.
 func (m machine) initramfs() ([]byte, error) {
+	if err := isStatic(m.self); err != nil {
+		return nil, err
+	}
 	self, err := os.ReadFile(m.self)
 	if err != nil {
 		return nil, fmt.Errorf("lab: initramfs: %w", err)
 	}
-	t, dir, err := openModuleTree("/", m.release, false)
+	t, dir, err := openModuleTree(m.root, m.release, false)
 	if err != nil {
 		return nil, fmt.Errorf("lab: initramfs: %w", err)
 	}
@@ -165,7 +187,7 @@ const firstPortFD = 3
 
 // arguments is QEMU's command line; dir is the machine's directory.
 func (m machine) arguments(dir string) []string {
-	cpu, smp, cmdline := "max", "1", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on kvm_amd.nested=1"
+	cpu, smp, cmdline := "max", "1", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on"
 	if m.parallel {
 		// The one shape of two CPUs under multi-threaded emulation that does not hang inner guests.
 		cpu, smp = "EPYC,+svm", "2"
@@ -199,12 +221,12 @@ func (m machine) arguments(dir string) []string {
 }
 
 // missingPackages lists what `kvmlab setup` has to install.
-func missingPackages() []string {
+func missingPackages(root string) []string {
 	var missing []string
 	if _, err := exec.LookPath(qemuName); errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		missing = append(missing, "qemu-system-x86")
 	}
-	if _, _, err := findKernel("/"); err != nil {
+	if _, _, err := findKernel(root); err != nil {
 		missing = append(missing, "linux-image-amd64")
 	}
 	return missing

@@ -33,6 +33,7 @@ const (
 	consoleName    = "console"    // what the outer kernel printed
 	initramfsName  = "initramfs"  // removed once the machine runs
 	supervisorName = "supervisor" // what the supervisor and QEMU had to say
+	aliveName      = "alive"      // flock: held by the supervisor as long as it lives
 )
 
 // sessionInfo says which machine runs.
@@ -73,13 +74,20 @@ func moduleRoot(dir string) string {
 // file names a file of the session.
 func (s session) file(name string) string { return filepath.Join(s.dir, name) }
 
+// errGone is a session that was removed by the one who had it, just now.
+var errGone = errors.New("lab: session: gone")
+
 // create makes the directory if need be, and refuses one that is not ours alone.
 func (s session) create() error {
 	if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("lab: session: %w", err)
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(s.dir, &st); err != nil {
+	err := unix.Lstat(s.dir, &st)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errGone
+	}
+	if err != nil {
 		return fmt.Errorf("lab: session %s: %w", s.dir, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Getuid() || st.Mode&0o077 != 0 {
@@ -97,7 +105,9 @@ func (s session) tryLock() (*os.File, error) { return s.flock(unix.LOCK_EX | uni
 
 func (s session) flock(how int) (*os.File, error) {
 	for {
-		if err := s.create(); err != nil {
+		if err := s.create(); errors.Is(err, errGone) {
+			continue
+		} else if err != nil {
 			return nil, err
 		}
 		f, err := os.OpenFile(s.file(lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -139,15 +149,32 @@ func (s session) clean() error {
 		return err
 	}
 	for _, dir := range dirs {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), machinePrefix))
-		if err == nil && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
-			continue // retiring
+		f, err := holdAlive(dir)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			continue // it retires
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(os.RemoveAll(dir), f.Close()); err != nil {
 			return fmt.Errorf("lab: clean session: %w", err)
 		}
 	}
 	return s.vacate()
+}
+
+// holdAlive marks a machine's directory as that of a living supervisor, for as long as the file is open. A process id
+// would not do: it may be a zombie's, or somebody else's by now.
+func holdAlive(machineDir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(machineDir, aliveName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lab: session: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lab: session %s: %w", machineDir, err)
+	}
+	return f, nil
 }
 
 // vacate takes the session from its machine: clients will find none. The caller holds the lock.
@@ -168,10 +195,10 @@ func (s session) remove() error {
 	if err := os.Remove(s.file(lockName)); err != nil {
 		return fmt.Errorf("lab: remove session: %w", err)
 	}
-	if err := os.Remove(s.dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+	if err := os.Remove(s.dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("lab: remove session: %w", err)
 	}
-	return nil // not empty: another machine retires; its end will try again
+	return nil // not empty: another machine retires, and its end will try again; or the next client is here already
 }
 
 // info reads what is known of the machine that serves.

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,8 +22,9 @@ func (p *portWriter) send(t frameType, payload []byte) error {
 	return writeFrame(p.w, t, payload)
 }
 
-// serveSlot runs one command after another for the host's end of port, until the port fails.
-func serveSlot(slot int, port io.ReadWriteCloser) {
+// serveSlot runs one command after another for the host's end of port, until the port fails. newStub makes the process
+// that runs a command.
+func serveSlot(port io.ReadWriteCloser, newStub func() *exec.Cmd) {
 	defer port.Close()
 	out := &portWriter{w: port}
 	frames := make(chan frame, 64)
@@ -51,7 +51,7 @@ func serveSlot(slot int, port io.ReadWriteCloser) {
 		if f.typ != frameRequest {
 			continue // the tail of a command that ended by itself
 		}
-		e := runRequest(slot, f.payload, frames, out)
+		e := runRequest(newStub(), f.payload, frames, out)
 		if out.send(frameExit, encodeJSON(e)) != nil {
 			return
 		}
@@ -59,7 +59,7 @@ func serveSlot(slot int, port io.ReadWriteCloser) {
 }
 
 // runRequest runs one command and relays its streams.
-func runRequest(slot int, payload []byte, frames <-chan frame, out *portWriter) exit {
+func runRequest(stub *exec.Cmd, payload []byte, frames <-chan frame, out *portWriter) exit {
 	var req request
 	err := decodeJSON(payload, &req)
 	if err == nil {
@@ -68,7 +68,7 @@ func runRequest(slot int, payload []byte, frames <-chan frame, out *portWriter) 
 	if err != nil {
 		return exit{Code: exitLab, Error: err.Error()}
 	}
-	c, err := startStub(slot, payload, req.NoStdin)
+	c, err := startStub(stub, payload, req.NoStdin)
 	if err != nil {
 		return exit{Code: exitLab, Error: err.Error()}
 	}
@@ -111,7 +111,8 @@ func runRequest(slot int, payload []byte, frames <-chan frame, out *portWriter) 
 }
 
 // relay copies a stream of the command into frames, until its last writer is gone.
-func relay(out *portWriter, t frameType, r io.Reader) {
+func relay(out *portWriter, t frameType, r io.ReadCloser) {
+	defer r.Close()
 	buf := make([]byte, maxChunk)
 	for {
 		n, err := r.Read(buf)
@@ -128,20 +129,18 @@ func relay(out *portWriter, t frameType, r io.Reader) {
 type stubProcess struct {
 	cmd            *exec.Cmd
 	stdin          io.WriteCloser // nil without one
-	stdout, stderr io.Reader
+	stdout, stderr io.ReadCloser
 	control        *os.File // to the stub: one byte a signal; from it: JSON of exit, then end
 }
 
-// startStub starts the stub of a slot and hands it the request.
-func startStub(slot int, request []byte, noStdin bool) (*stubProcess, error) {
+// startStub starts a stub and hands it the request.
+func startStub(cmd *exec.Cmd, request []byte, noStdin bool) (*stubProcess, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("lab: start stub: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
 	defer theirs.Close()
-	cmd := stubCommand(slot)
-	cmd.ExtraFiles = []*os.File{theirs}
 	p := &stubProcess{cmd: cmd, control: ours}
 	if !noStdin {
 		if p.stdin, err = cmd.StdinPipe(); err != nil {
@@ -149,42 +148,39 @@ func startStub(slot int, request []byte, noStdin bool) (*stubProcess, error) {
 		}
 	}
 	// Pipes of our own: os/exec's would be closed by Wait before their last bytes are read.
-	var theirEnds []*os.File
-	pipe := func() (r, w *os.File, err error) {
-		if r, w, err = os.Pipe(); err == nil {
-			theirEnds = append(theirEnds, w)
+	var far []*os.File // the stub's ends
+	closeFar := func() {
+		for _, f := range far {
+			f.Close()
 		}
-		return r, w, err
 	}
-	defer func() {
-		for _, w := range theirEnds {
-			w.Close()
-		}
-	}()
-	ro, wo, err := pipe()
+	defer closeFar()
+	ro, wo, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lab: start stub: %w", err)
 	}
-	re, we, err := pipe()
+	far = append(far, wo)
+	re, we, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lab: start stub: %w", err)
 	}
-	cmd.Stdout, cmd.Stderr = wo, we
-	p.stdout, p.stderr = ro, re
-	// The request goes over a pipe of its own: it may be larger than a packet.
+	far = append(far, we)
+	// The request has a pipe of its own: it may be larger than a packet.
 	rr, rw, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lab: start stub: %w", err)
 	}
-	cmd.ExtraFiles = append(cmd.ExtraFiles, rr)
+	far = append(far, rr)
+	defer rw.Close()
+	cmd.Stdout, cmd.Stderr = wo, we
+	p.stdout, p.stderr = ro, re
+	cmd.ExtraFiles = []*os.File{theirs, rr}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("lab: start stub: %w", err)
 	}
-	rr.Close()
-	_, err = rw.Write(request)
-	if err := errors.Join(err, rw.Close()); err != nil {
-		p.kill()
-		return p, nil // the stub says, by dying, that it did not get its request
+	closeFar() // or the write below would not notice that the stub is gone
+	if _, err := rw.Write(request); err != nil {
+		p.kill() // wait will say so
 	}
 	return p, nil
 }

@@ -27,20 +27,27 @@ var scratchDirs = []string{"/tmp", "/var/tmp", "/run"}
 // stubMain is PID 1 of a command's name space: it builds the command's root, starts it, passes signals on, reaps
 // orphans, and reports the exit code. When it returns, the kernel kills what is left.
 func stubMain(slot string) int {
+	return runStub(func(req *request) error { return buildRoot(slot, req.Writable) })
+}
+
+// runStub is stubMain with a choice of root.
+func runStub(root func(*request) error) int {
 	control := os.NewFile(fdControl, "control")
-	e := runStub(slot, control)
+	e := runChild(root, control)
 	if _, err := control.Write(encodeJSON(e)); err != nil {
 		return exitLab
 	}
 	return 0
 }
 
-func runStub(slot string, control *os.File) exit {
+// runChild does the work of a stub.
+func runChild(root func(*request) error, control *os.File) exit {
 	fail := func(err error) exit { return exit{Code: exitLab, Error: err.Error()} }
 	unix.CloseOnExec(fdControl)
 	unix.CloseOnExec(fdRequest)
-	// init's end reaches every stub it starts; a name space ends by SIGKILL, never by one of these.
-	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	// Only SIGKILL ends a name space. Caught, not ignored: what is ignored the command would inherit.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
 	in := os.NewFile(fdRequest, "request")
 	payload, err := io.ReadAll(io.LimitReader(in, maxFrame+1))
 	in.Close()
@@ -48,13 +55,12 @@ func runStub(slot string, control *os.File) exit {
 		return fail(err)
 	}
 	var req request
-	if err := errors.Join(decodeJSON(payload, &req)); err != nil {
+	if err := decodeJSON(payload, &req); err != nil {
 		return fail(err)
 	}
-	if err := buildRoot(slot, req.Writable); err != nil {
+	if err := root(&req); err != nil {
 		return fail(err)
 	}
-	signal.Reset()
 	child, err := startChild(&req)
 	if err != nil {
 		code := exitNotExecutable

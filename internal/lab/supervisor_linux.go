@@ -30,7 +30,8 @@ const (
 // been idle, has lived long enough, or is told to.
 type supervisor struct {
 	session session
-	dir     string // the machine's
+	dir     string   // the machine's
+	alive   *os.File // see holdAlive
 	machine machine
 	options options
 
@@ -83,6 +84,10 @@ func newSupervisor(o options, s session) (*supervisor, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("lab: session: %w", err)
 	}
+	alive, err := holdAlive(dir)
+	if err != nil {
+		return nil, err
+	}
 	log, err := os.OpenFile(filepath.Join(dir, supervisorName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lab: session: %w", err)
@@ -102,7 +107,7 @@ func newSupervisor(o options, s session) (*supervisor, error) {
 		return nil, err
 	}
 	return &supervisor{
-		session: s, dir: dir, machine: m, options: o, listener: l,
+		session: s, dir: dir, alive: alive, machine: m, options: o, listener: l,
 		free: make(chan *hostPort, slots), ready: make(chan struct{}), failed: make(chan struct{}),
 		since: time.Now(), change: make(chan struct{}, 1),
 	}, nil
@@ -167,7 +172,7 @@ func (sv *supervisor) run() error {
 			return errors.Join(lockErr, err)
 		}
 	}
-	return errors.Join(lockErr, os.RemoveAll(sv.dir), sv.session.remove(), lock.Close())
+	return errors.Join(lockErr, os.RemoveAll(sv.dir), sv.alive.Close(), sv.session.remove(), lock.Close())
 }
 
 // waitForEnd returns when it is time to end: with the session's lock, or without it if a client has taken the session.

@@ -31,7 +31,7 @@ const (
 	acpiBase   = 0xE_0000 // RSDP and tables: where kernels look for them without a boot loader [ACPI §5.2.5.1]
 	acpiSize   = 0x1_0000
 	smbiosBase = 0xF_0000 // the anchor is searched from here on
-	smbiosSize = 0x1_0000
+	smbiosSize = 0xFFF0   // up to the reset vector
 
 	// MaxMemory keeps all of RAM and the 64-bit window inside 40 address bits, which every x86-64 CPU since 2003 has.
 	MaxMemory = 512 << 30

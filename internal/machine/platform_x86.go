@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/husk-vm/husk/firmware/acpi"
+	"github.com/husk-vm/husk/firmware/bios"
 	"github.com/husk-vm/husk/firmware/linux"
 	"github.com/husk-vm/husk/firmware/smbios"
 	"github.com/husk-vm/husk/internal/guestmem"
@@ -20,6 +21,10 @@ func (m *Machine) loadGuest(cfg Config, kernel *linux.Kernel) error {
 		if err := place(m.mem, p.Name, p.Addr, p.Data); err != nil {
 			return err
 		}
+	}
+	reset := bios.ResetVector(portPower+acpi.PowerReset, acpi.PowerResetValue)
+	if err := place(m.mem, reset.Name, reset.Addr, reset.Data); err != nil {
+		return err
 	}
 	placements, err := smbios.Build(smbiosDesc(cfg))
 	if err != nil {

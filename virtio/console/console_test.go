@@ -308,6 +308,16 @@ func TestStuckWriter(t *testing.T) {
 	if got := out.await(4); got != "fine" {
 		t.Errorf("other port wrote %q", got)
 	}
+	core := drv.Transport.(interface {
+		Pause(context.Context) error
+		Resume()
+	})
+	patience, cancel := context.WithTimeout(t.Context(), virtiotest.Patience)
+	defer cancel()
+	if err := core.Pause(patience); err != nil {
+		t.Errorf("pause: %v", err)
+	}
+	core.Resume()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if err := d.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -415,6 +425,21 @@ func TestInputSurvivesReset(t *testing.T) {
 	default:
 	}
 	close(in.c)
+}
+
+// TestLateOpen is a guest's PORT_OPEN that the control worker acts on while the device stops: it must not open the port
+// for the next driver.
+func TestLateOpen(t *testing.T) {
+	in := newGateReader()
+	d := newDevice(t, Port{Name: "p", In: in})
+	i := &d.ports[0].in
+	i.start()
+	i.stop()
+	i.setOpen(true)
+	i.start()
+	if i.isOpen() || i.pumping {
+		t.Error("the port is open")
+	}
 }
 
 // TestClosedPortReadsNothing wants the host's reader to be left alone until the guest opens the port.

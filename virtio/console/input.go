@@ -46,7 +46,7 @@ func (in *input) init(r io.Reader, ended func()) {
 func (in *input) start() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.stopped, in.told, in.open = false, false, false
+	in.stopped, in.told = false, false
 }
 
 // stop sends the worker home. The guest's next driver has to open the port again.

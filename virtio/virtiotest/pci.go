@@ -33,7 +33,7 @@ type PCITransport struct {
 	vectors  int
 }
 
-// Message addresses and data that the driver programs into the MSI-X table: data is the vector's number.
+// msiAddress is where the driver points all vectors; a message's data is the vector's number.
 const msiAddress = 0xfee00000
 
 // PCI finds the function's capabilities, enables decoding and MSI-X, and gives each queue a vector.
@@ -75,7 +75,7 @@ func (p *PCITransport) MoveBAR(i int, addr uint64) error {
 	return p.findCapabilities()
 }
 
-// Registers of the common configuration structure, for tests that poke them.
+// Common is the address of offset off in the common configuration structure, for tests that poke its registers.
 func (p *PCITransport) Common(off uint64) uint64 { return p.common + off }
 
 // NotifyAddress is where a store notifies queue i.

@@ -31,10 +31,13 @@ func (d *Driver) SetupQueue(i int, size uint16) *Queue {
 	n := uint64(size)
 	q := &Queue{
 		d: d, Index: i, Size: size, eventIdx: d.Features.Has(virtio.FeatureEventIdx),
-		Desc:   d.Alloc(16*n, 16),
-		Avail:  d.Alloc(6+2*n, 2),
-		Used:   d.Alloc(6+8*n, 4),
 		flight: make([]*chain, size),
+	}
+	if old := d.queues[i]; old != nil && old.Size == size { // after a reset: the same place again
+		q.Desc, q.Avail, q.Used, q.arena.all = old.Desc, old.Avail, old.Used, old.arena.all
+	} else {
+		q.Desc, q.Avail, q.Used = d.Alloc(16*n, 16), d.Alloc(6+2*n, 2), d.Alloc(6+8*n, 4)
+		q.arena.init(d)
 	}
 	for i := range size {
 		q.free = append(q.free, size-1-i)
@@ -42,7 +45,6 @@ func (d *Driver) SetupQueue(i int, size uint16) *Queue {
 	for _, r := range []guestmem.Range{q.Desc, q.Avail, q.Used} { // RAM may have been another driver's
 		q.must(r.Write(0, make([]byte, r.Len())))
 	}
-	q.arena.init(d)
 	d.Transport.SetQueue(i, size, q.Desc.Addr(), q.Avail.Addr(), q.Used.Addr())
 	d.queues[i] = q
 	return q

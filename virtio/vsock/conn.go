@@ -58,17 +58,17 @@ type Conn struct {
 	settled chan struct{} // closed when the state leaves stateConnecting
 
 	mu       sync.Mutex
-	readable sync.Cond // L is &mu; something changed for Read
-	writable sync.Cond // L is &mu; something changed for Write
-	state    state     // guarded by mu
-	owed     owed      // guarded by mu
-	err      error     // guarded by mu; why the connection ended, nil while it lives or if it ended well
-	closed   bool      // guarded by mu; Close was called
-	mine     shutdown  // guarded by mu; what the host will do no more
-	peer     shutdown  // guarded by mu; what the guest will do no more
-	linger   time.Duration
-	timer    *time.Timer // guarded by mu; runs while closing
-	rdl, wdl deadline    // guarded by mu
+	readable sync.Cond     // L is &mu; something changed for Read
+	writable sync.Cond     // L is &mu; something changed for Write
+	state    state         // guarded by mu
+	owed     owed          // guarded by mu
+	err      error         // guarded by mu; why the connection ended, nil while it lives or if it ended well
+	closed   bool          // guarded by mu; Close was called
+	mine     shutdown      // guarded by mu; what the host will do no more
+	peer     shutdown      // guarded by mu; what the guest will do no more
+	linger   time.Duration // guarded by mu; how long stateClosing may last, 0: not at all
+	timer    *time.Timer   // guarded by mu; runs while closing
+	rdl, wdl deadline      // guarded by mu
 
 	// What comes from the guest; guarded by mu.
 	in     fifo

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 
@@ -94,30 +93,48 @@ func carry(from, to *Device, size int) error {
 	return nil
 }
 
-// backToBack joins two devices: each is the other's guest.
-func backToBack(t testing.TB, cfg Config) (a, b *Device) {
+// loop is two devices back to back: each is the other's guest.
+type loop struct {
+	t    testing.TB
+	a, b *Device
+	wg   sync.WaitGroup
+}
+
+func backToBack(t testing.TB, cfg Config) *loop {
 	t.Helper()
-	a, b = newTestDevice(t, cfg), newTestDevice(t, cfg)
-	var wg sync.WaitGroup
-	errs := make(chan error, 2)
-	wg.Go(func() { errs <- carry(a, b, 4096) })
-	wg.Go(func() { errs <- carry(b, a, 4096) })
+	l := &loop{t: t, a: newTestDevice(t, cfg), b: newTestDevice(t, cfg)}
+	l.start()
 	t.Cleanup(func() {
-		a.down()
-		b.down()
-		wg.Wait()
-		for range 2 {
-			if err := <-errs; err != nil {
-				t.Error(err)
-			}
-		}
-		for _, d := range []*Device{a, b} {
+		l.stop()
+		for _, d := range []*Device{l.a, l.b} {
 			if n := d.Stats().Violations; n != 0 {
 				t.Errorf("%d violations of the protocol between our own devices", n)
 			}
 		}
 	})
-	return a, b
+	return l
+}
+
+func (l *loop) start() {
+	l.a.up()
+	l.b.up()
+	l.wg.Go(func() { l.carry(l.a, l.b) })
+	l.wg.Go(func() { l.carry(l.b, l.a) })
+}
+
+// stop is a reboot's first half: the workers end, then all connections.
+func (l *loop) stop() {
+	l.a.sched.stop()
+	l.b.sched.stop()
+	l.wg.Wait()
+	l.a.down()
+	l.b.down()
+}
+
+func (l *loop) carry(from, to *Device) {
+	if err := carry(from, to, 4096); err != nil {
+		l.t.Error(err)
+	}
 }
 
 // pair makes a connection between two devices: c1 dialled, c2 was accepted.
@@ -136,14 +153,3 @@ func pair(a, b *Device, port uint32) (c1, c2 *Conn, err error) {
 	}
 	return c1, c.(*Conn), nil
 }
-
-func mustPair(t testing.TB, a, b *Device) (c1, c2 *Conn) {
-	t.Helper()
-	c1, c2, err := pair(a, b, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c1, c2
-}
-
-var _ net.Error = (*net.OpError)(nil)

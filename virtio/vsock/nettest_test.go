@@ -10,9 +10,9 @@ import (
 // TestNetConn holds Conn against the suite that package net's own connections pass.
 func TestNetConn(t *testing.T) {
 	for _, window := range []uint32{MinWindow, DefaultWindow} {
-		a, b := backToBack(t, Config{Window: window})
+		l := backToBack(t, Config{Window: window})
 		nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
-			v1, v2, err := pair(a, b, 1024)
+			v1, v2, err := pair(l.a, l.b, 1024)
 			if err != nil {
 				return nil, nil, nil, err
 			}

@@ -402,6 +402,35 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// TestPause pauses the queues again and again under a stream. Every pause must come, the stream must stay whole.
+func TestPause(t *testing.T) {
+	host, err := New(Config{GuestCID: 42})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGuest(t, host, 4096, virtiotest.Options{})
+	core := g.drv.Transport.(interface {
+		Pause(context.Context) error
+		Resume()
+	})
+	h, v := dialGuest(t, host, g, 1024)
+	var wg sync.WaitGroup
+	wg.Go(func() { stream(t, h, v, 4<<20, 1) })
+	wg.Go(func() { stream(t, v, h, 4<<20, 2) })
+	ctx, cancel := context.WithTimeout(t.Context(), virtiotest.Patience)
+	defer cancel()
+	for range 100 {
+		if err := core.Pause(ctx); err != nil {
+			t.Error(err)
+			break
+		}
+		host.State()
+		core.Resume()
+		runtime.Gosched()
+	}
+	wg.Wait()
+}
+
 // TestTransportReset wants the event in the event queue, before or after the driver gives a buffer.
 func TestTransportReset(t *testing.T) {
 	for _, early := range []bool{true, false} {

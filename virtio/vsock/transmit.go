@@ -53,7 +53,7 @@ func (c *Conn) abandon() (gone bool) {
 func (c *Conn) end(err error) {
 	c.mu.Lock()
 	if c.state != stateGone {
-		if c.err == nil && c.state != stateResetting {
+		if c.err == nil {
 			c.err = err
 		}
 		c.owed = 0

@@ -1,4 +1,4 @@
-package shim
+package guestvm
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ func TestTranscriptTail(t *testing.T) {
 		{"control characters", "x\x1b[31my\x07\n", 1, []string{"x?[31my?"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := newTranscript(nil)
+			tr := NewTranscript(nil)
 			tr.Write([]byte(tt.in))
-			if got := tr.tail(tt.n); !slices.Equal(got, tt.want) {
+			if got := tr.Tail(tt.n); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -31,7 +31,7 @@ func TestTranscriptTail(t *testing.T) {
 }
 
 func TestTranscriptIsBounded(t *testing.T) {
-	tr := newTranscript(nil)
+	tr := NewTranscript(nil)
 	for range 1000 {
 		tr.Write(bytes.Repeat([]byte("y"), 1000))
 	}
@@ -39,7 +39,7 @@ func TestTranscriptIsBounded(t *testing.T) {
 	if n := cap(tr.buf); n > 8*transcriptSize {
 		t.Errorf("holds %d bytes", n)
 	}
-	if got := tr.tail(1); !slices.Equal(got, []string{"end"}) {
+	if got := tr.Tail(1); !slices.Equal(got, []string{"end"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -50,7 +50,7 @@ func (f *failing) Write([]byte) (int, error) { f.calls++; return 0, errors.New("
 
 func TestTranscriptOutlivesItsReader(t *testing.T) {
 	var f failing
-	tr := newTranscript(&f)
+	tr := NewTranscript(&f)
 	for range 3 {
 		if n, err := tr.Write([]byte("line\n")); n != 5 || err != nil {
 			t.Fatalf("got %d, %v", n, err)
@@ -59,7 +59,7 @@ func TestTranscriptOutlivesItsReader(t *testing.T) {
 	if f.calls != 1 {
 		t.Errorf("a failed reader was called %d times", f.calls)
 	}
-	if got := strings.Join(tr.tail(9), ","); got != "line,line,line" {
+	if got := strings.Join(tr.Tail(9), ","); got != "line,line,line" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package shim
+package guestvm
 
 import (
 	"bytes"
@@ -11,17 +11,18 @@ import (
 // transcriptSize is how much console output is remembered: enough for an oops with its registers.
 const transcriptSize = 16 << 10
 
-// transcript remembers the end of a guest's console output and passes all of it on.
-type transcript struct {
+// Transcript remembers the end of a guest's console output and passes all of it on.
+type Transcript struct {
 	mu   sync.Mutex
 	buf  []byte    // guarded by mu
 	next io.Writer // guarded by mu; nil: nowhere, or it failed
 }
 
-func newTranscript(next io.Writer) *transcript { return &transcript{next: next} }
+// NewTranscript makes a transcript that passes output on to next; nil: nowhere.
+func NewTranscript(next io.Writer) *Transcript { return &Transcript{next: next} }
 
 // Write implements io.Writer. It always succeeds: a console that nobody reads must not stop a guest.
-func (t *transcript) Write(p []byte) (int, error) {
+func (t *Transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	t.buf = append(t.buf, p...)
 	if len(t.buf) > 2*transcriptSize {
@@ -39,8 +40,8 @@ func (t *transcript) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail returns up to n last lines, printable, without trailing blanks.
-func (t *transcript) tail(n int) []string {
+// Tail returns up to n last lines, printable, without trailing blanks.
+func (t *Transcript) Tail(n int) []string {
 	t.mu.Lock()
 	text := strings.Map(printable, string(bytes.TrimRight(t.buf, "\r\n \t")))
 	t.mu.Unlock()
@@ -55,13 +56,6 @@ func (t *transcript) tail(n int) []string {
 		lines[i] = strings.TrimRight(l, " \t")
 	}
 	return lines
-}
-
-// contains reports whether the remembered output has text.
-func (t *transcript) contains(text string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return bytes.Contains(t.buf, []byte(text))
 }
 
 // printable keeps a guest from sending control sequences to the terminal through an error message.

@@ -1,0 +1,153 @@
+package initramfs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+// File is one entry of an archive.
+type File struct {
+	Path         string      // absolute in the guest; directories above it are made as needed
+	Mode         fs.FileMode // permissions; with ModeDir, ModeSymlink or ModeCharDevice for what is not a regular file
+	Content      []byte      // of a regular file; the target of a link
+	Major, Minor uint32      // of a device
+}
+
+// segmentAlign is what an archive's length is a multiple of, so that another may follow: the kernel unpacks one after the other
+// [LINUX-INITRAMFS]. A later entry replaces an earlier one.
+const segmentAlign = 512
+
+// The types of a file in its mode, the same on every host here, for the archive is for Linux: [LINUX-INITRAMFS] c_mode.
+const (
+	typeChar    = 0o020000
+	typeDir     = 0o040000
+	typeRegular = 0o100000
+	typeLink    = 0o120000
+)
+
+// Archive makes an archive of files. It depends on nothing else: owner 0, time 0, sorted.
+func Archive(files []File) ([]byte, error) {
+	b, err := archive(files)
+	if err != nil {
+		return nil, fmt.Errorf("initramfs: archive: %w", err)
+	}
+	return b, nil
+}
+
+func archive(files []File) ([]byte, error) {
+	all, err := withParents(files)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w := cpio.Newc.Writer(&out)
+	for i, f := range all {
+		info := cpio.Info{Ino: uint64(i + 1), Mode: uint64(f.Mode.Perm()), NLink: 1, Name: f.Path[1:]}
+		switch {
+		case f.Mode.IsDir():
+			info.Mode |= typeDir
+			info.NLink = 2
+		case f.Mode&fs.ModeSymlink != 0:
+			info.Mode |= typeLink
+		case f.Mode&fs.ModeCharDevice != 0:
+			info.Mode |= typeChar
+			info.Rmajor, info.Rminor = uint64(f.Major), uint64(f.Minor)
+		default:
+			info.Mode |= typeRegular
+		}
+		if f.Mode&fs.ModeSticky != 0 {
+			info.Mode |= 0o1000
+		}
+		info.FileSize = uint64(len(f.Content))
+		if err := w.WriteRecord(cpio.StaticRecord(f.Content, info)); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Path, err)
+		}
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		return nil, err
+	}
+	return append(out.Bytes(), make([]byte, -out.Len()&(segmentAlign-1))...), nil
+}
+
+// withParents returns files sorted, with the directories that they need and do not name.
+func withParents(files []File) ([]File, error) {
+	byPath := make(map[string]File, len(files))
+	for _, f := range files {
+		if !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "/" {
+			return nil, fmt.Errorf("%q: not a clean absolute path", f.Path)
+		}
+		if _, twice := byPath[f.Path]; twice {
+			return nil, fmt.Errorf("%s: named twice", f.Path)
+		}
+		byPath[f.Path] = f
+	}
+	for _, f := range files {
+		for d := path.Dir(f.Path); d != "/"; d = path.Dir(d) {
+			if _, ok := byPath[d]; !ok {
+				byPath[d] = File{Path: d, Mode: fs.ModeDir | 0o755}
+			}
+		}
+	}
+	all := make([]File, 0, len(byPath))
+	for _, f := range byPath {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b File) int { return cmp.Compare(a.Path, b.Path) }) // a parent is a prefix of its children
+	return all, nil
+}
+
+// dir, link and device are entries without much to say.
+func dir(p string, perm fs.FileMode) File { return File{Path: p, Mode: fs.ModeDir | perm} }
+func link(p, target string) File {
+	return File{Path: p, Mode: fs.ModeSymlink | 0o777, Content: []byte(target)}
+}
+
+func device(p string, major, minor uint32) File {
+	return File{Path: p, Mode: fs.ModeCharDevice | 0o600, Major: major, Minor: minor}
+}
+
+// skeleton is what the guest has besides its programs. Process 1 gets the console and the null device before it has
+// mounted anything: Go's runtime opens them when it finds its standard files closed.
+func skeleton() []File {
+	return []File{
+		dir("/dev", 0o755), dir("/etc", 0o755), dir("/lib", 0o755), dir("/mnt", 0o755), dir("/proc", 0o555), dir("/root", 0o700),
+		dir("/run", 0o755), dir("/sys", 0o555), dir("/tmp", 0o777|fs.ModeSticky), dir("/usr", 0o755), dir("/usr/bin", 0o755), dir("/var", 0o755),
+		dir("/home", 0o755), dir("/sbin", 0o755), dir("/var/log", 0o755),
+		link("/var/run", "/run"), link("/var/tmp", "/tmp"), link("/etc/mtab", "/proc/self/mounts"), link("/usr/bin/env", "/bin/env"),
+		device("/dev/console", 5, 1), device("/dev/null", 1, 3),
+		text("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+		text("/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
+		text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+		text("/etc/nsswitch.conf", "hosts: files dns\n"),
+		text("/etc/os-release", "ID=husk\nNAME=Husk\nPRETTY_NAME=\"Husk guest\"\n"),
+	}
+}
+
+func text(p, content string) File { return File{Path: p, Mode: 0o644, Content: []byte(content)} }
+
+// Files lists the guest's files, given its programs.
+func Files(p Programs) []File {
+	files := append(skeleton(),
+		File{Path: "/init", Mode: 0o755, Content: p.Agent},
+		File{Path: "/bin/husk-box", Mode: 0o755, Content: p.Box})
+	for _, n := range p.Commands {
+		files = append(files, link("/bin/"+n, "husk-box"))
+	}
+	return files
+}
+
+// Build makes the guest's archive for arch ("amd64", "arm64") from the source of this module at dir. See BuildPrograms.
+func Build(ctx context.Context, dir, arch string) ([]byte, error) {
+	p, err := BuildPrograms(ctx, dir, arch)
+	if err != nil {
+		return nil, err
+	}
+	return Archive(Files(p))
+}
