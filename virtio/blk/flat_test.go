@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/husk-vm/husk/internal/guestmem"
+	"github.com/husk-vm/husk/virtio"
 	"github.com/husk-vm/husk/virtio/blk"
 	"github.com/husk-vm/husk/virtio/virtiotest"
 )
@@ -28,8 +29,13 @@ const (
 // newFlat drives a fresh device over b with up to depth requests at a time, each of 4 KiB in pieces pieces.
 func newFlat(t testing.TB, b blk.Backend, depth, pieces int, write bool) *flat {
 	t.Helper()
+	return newFlatOn(t, virtiotest.Host(t, 0), b, depth, pieces, write)
+}
+
+func newFlatOn(t testing.TB, host virtio.Host, b blk.Backend, depth, pieces int, write bool) *flat {
+	t.Helper()
 	f := &flat{t: t, per: 2 + pieces}
-	f.d = virtiotest.Start(t, newDisk(t, b, blk.Config{}), virtiotest.Options{})
+	f.d = virtiotest.Start(t, newDisk(t, b, blk.Config{}), virtiotest.Options{Host: host})
 	f.q = f.d.Queue(0)
 	f.ram = f.d.Alloc(uint64(depth*flatSlot), 4096)
 	for slot := range depth {
@@ -120,6 +126,51 @@ func (f *flat) run(n, depth int, next func() uint64) {
 			f.q.Kick()
 		}
 	}
+}
+
+// flatInline is a flat whose requests are sent by the device's worker.
+type flatInline struct {
+	*flat
+	depth      int
+	next       func() uint64
+	left, sent int // of the run under way
+	done       chan struct{}
+	bell       *inline
+}
+
+func newFlatInline(t testing.TB, b blk.Backend, depth, pieces int, write bool, next func() uint64) *flatInline {
+	t.Helper()
+	f := &flatInline{depth: depth, next: next, done: make(chan struct{})}
+	f.bell = &inline{ring: make(chan struct{}, 1), closed: make(chan struct{}), step: f.step}
+	host := virtiotest.Host(t, 0)
+	host.Doorbells = inlineBells{f.bell}
+	f.flat = newFlatOn(t, host, b, depth, pieces, write)
+	return f
+}
+
+// run does n requests, depth at a time; n is a multiple of depth.
+func (f *flatInline) run(n int) {
+	f.left = n
+	f.bell.Ring()
+	<-f.done
+}
+
+func (f *flatInline) step() bool {
+	if f.sent == 0 && f.left == 0 {
+		return false
+	}
+	for ; f.sent > 0; f.sent-- {
+		f.take()
+	}
+	if f.left == 0 {
+		f.done <- struct{}{}
+		return false
+	}
+	for ; f.sent < f.depth; f.sent++ {
+		f.send(f.sent, f.next())
+	}
+	f.left -= f.depth
+	return true
 }
 
 // TestNoAllocations holds that no path of a queue allocates, counted over driver and device together.
