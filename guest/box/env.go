@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 )
 
 // environment is env: prints the environment, or runs a program in another [POSIX env].
@@ -56,7 +55,7 @@ func run(name string, args, vars []string, s stdio) int {
 	}
 	file, err := exec.LookPath(args[0])
 	if err == nil {
-		err = syscall.Exec(file, args, vars) // returns only if it did not work
+		err = become(file, args, vars)
 	}
 	fmt.Fprintf(s.err, "%s: %s: %v\n", name, args[0], err)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {

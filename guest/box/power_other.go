@@ -2,10 +2,16 @@
 
 package box
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // power is for Linux guests.
 func power(name string, _ []string, s stdio) int {
 	fmt.Fprintf(s.err, "%s: not on this system\n", name)
 	return 1
 }
+
+// become is for Linux guests.
+func become(string, []string, []string) error { return errors.ErrUnsupported }

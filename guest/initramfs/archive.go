@@ -1,15 +1,12 @@
 package initramfs
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
-
-	"github.com/u-root/u-root/pkg/cpio"
 )
 
 // File is one entry of an archive.
@@ -46,35 +43,56 @@ func archive(files []File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	w := cpio.Newc.Writer(&out)
+	var out []byte
 	for i, f := range all {
-		info := cpio.Info{Ino: uint64(i + 1), Mode: uint64(f.Mode.Perm()), NLink: 1, Name: f.Path[1:]}
-		switch {
-		case f.Mode.IsDir():
-			info.Mode |= typeDir
-			info.NLink = 2
-		case f.Mode&fs.ModeSymlink != 0:
-			info.Mode |= typeLink
-		case f.Mode&fs.ModeCharDevice != 0:
-			info.Mode |= typeChar
-			info.Rmajor, info.Rminor = uint64(f.Major), uint64(f.Minor)
-		default:
-			info.Mode |= typeRegular
+		if len(f.Content) > maxContent {
+			return nil, fmt.Errorf("%s: %d bytes: too long for the format", f.Path, len(f.Content))
 		}
-		if f.Mode&fs.ModeSticky != 0 {
-			info.Mode |= 0o1000
-		}
-		info.FileSize = uint64(len(f.Content))
-		if err := w.WriteRecord(cpio.StaticRecord(f.Content, info)); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Path, err)
-		}
+		out = appendRecord(out, uint32(i+1), f)
 	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		return nil, err
-	}
-	return append(out.Bytes(), make([]byte, -out.Len()&(segmentAlign-1))...), nil
+	out = appendRecord(out, 0, File{Path: "/TRAILER!!!"})
+	return pad(out, segmentAlign), nil
 }
+
+// maxContent is the most that a record can hold: its size has 32 bits, of which the kernel takes 31.
+const maxContent = 1<<31 - 1
+
+// appendRecord appends a file in the "newc" format [LINUX-INITRAMFS]: a magic number and 13 hexadecimal numbers, the name with a zero
+// byte, the content; name and content are padded to 4 bytes. Owner, time and checksum are zero.
+func appendRecord(b []byte, ino uint32, f File) []byte {
+	mode, links := linuxMode(f.Mode), 1
+	if f.Mode.IsDir() {
+		links = 2
+	}
+	if ino == 0 {
+		mode = 0 // the trailer is not a file
+	}
+	name := f.Path[1:]
+	b = fmt.Appendf(b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
+		ino, mode, 0, 0, links, 0, len(f.Content), 0, 0, f.Major, f.Minor, len(name)+1, 0)
+	b = append(append(b, name...), 0)
+	return pad(append(pad(b, 4), f.Content...), 4)
+}
+
+// linuxMode is a mode as Linux has it.
+func linuxMode(m fs.FileMode) uint32 {
+	mode := uint32(m.Perm())
+	if m&fs.ModeSticky != 0 {
+		mode |= 0o1000
+	}
+	switch {
+	case m.IsDir():
+		return mode | typeDir
+	case m&fs.ModeSymlink != 0:
+		return mode | typeLink
+	case m&fs.ModeCharDevice != 0:
+		return mode | typeChar
+	}
+	return mode | typeRegular
+}
+
+// pad appends zeros up to a multiple of align, a power of two.
+func pad(b []byte, align int) []byte { return append(b, make([]byte, -len(b)&(align-1))...) }
 
 // withParents returns files sorted, with the directories that they need and do not name.
 func withParents(files []File) ([]File, error) {
