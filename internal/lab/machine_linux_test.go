@@ -144,12 +144,7 @@ func TestMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait() // killed
-		// The slots are served in turn: once every slot has run a command, the killed one's is free again.
-		for range slots {
-			if code, _, _ := run(t, o, s, "", "true"); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
-		}
+		fillSlots(t, o, s)
 	})
 	t.Run("user name space", func(t *testing.T) {
 		code, out, errs := run(t, o, s, "", "unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "id", "-u")

@@ -125,7 +125,10 @@ func digits(s string) int {
 // identity changes when a part of the machine, or the host's set of packages, does.
 func (m machine) identity() string {
 	h := sha256.New()
-	for _, file := range []string{m.qemu, m.kernel, m.self, "/var/lib/dpkg/status"} {
+	// This binary by its content: building it again, to the same bytes, may touch the file.
+	self, err := os.ReadFile(m.self)
+	fmt.Fprintf(h, "%x %v\n", sha256.Sum256(self), err)
+	for _, file := range []string{m.qemu, m.kernel, "/var/lib/dpkg/status"} {
 		fi, err := os.Stat(file)
 		if err != nil {
 			fmt.Fprintf(h, "%q none\n", file)
