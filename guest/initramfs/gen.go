@@ -1,7 +1,7 @@
 //go:build ignore
 
 // Command gen builds the archives that package initramfs embeds: go run gen.go [arch…], in the package's directory. Without arguments
-// it builds the one for $GOARCH, or for this machine.
+// it builds the one for this machine.
 package main
 
 import (
