@@ -67,7 +67,7 @@ func choose(ctx context.Context, name string) (hv.Backend, error) {
 		if name == "" || len(names) == 0 {
 			return nil, fmt.Errorf("vmm: %w: none exists for this operating system yet", ErrNoBackend)
 		}
-		return nil, fmt.Errorf("vmm: %w: unknown back end %q: there is %s", ErrConfig, name, strings.Join(names, ", "))
+		return nil, configError{fmt.Errorf("vmm: unknown back end %q: there is %s", name, strings.Join(names, ", "))}
 	}
 	return nil, fmt.Errorf("vmm: %w: %s", ErrNoBackend, strings.Join(refusals, "; "))
 }

@@ -128,10 +128,16 @@ type Console struct {
 // ErrConfig is wrapped by New's errors about the Config itself, as opposed to about the host.
 var ErrConfig = errors.New("bad configuration")
 
+// configError marks an error as ErrConfig without changing its text.
+type configError struct{ error }
+
+func (e configError) Unwrap() error        { return e.error }
+func (e configError) Is(target error) bool { return target == ErrConfig }
+
 // resolved returns cfg with defaults filled in, or what is wrong with it.
 func (cfg Config) resolved() (Config, Linux, error) {
 	bad := func(format string, args ...any) (Config, Linux, error) {
-		return Config{}, Linux{}, fmt.Errorf("vmm: %w: "+format, append([]any{ErrConfig}, args...)...)
+		return Config{}, Linux{}, configError{fmt.Errorf("vmm: "+format, args...)}
 	}
 	if cfg.Name == "" {
 		cfg.Name = "husk"

@@ -55,7 +55,7 @@ func New(cfg Config) (*VM, error) {
 	if vm.machine, err = machine.New(vm.machineConfig(), vm.slots); err != nil {
 		vm.slots.Close()
 		if errors.Is(err, machine.ErrConfig) {
-			return nil, fmt.Errorf("vmm: %w: %w", ErrConfig, err)
+			err = configError{err}
 		}
 		return nil, fmt.Errorf("vmm: %w", err)
 	}

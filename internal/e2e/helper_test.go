@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 
 func helpers() map[string]func([]string) error {
 	return map[string]func([]string) error{
-		"cpus": helpCPUs, "fill": helpFill, "verify": helpVerify, "send": helpSend, "receive": helpReceive, "load": helpLoad,
+		"cpus": helpCPUs, "fill": helpFill, "verify": helpVerify, "send": helpSend, "receive": helpReceive, "load": helpLoad, "show": helpShow,
 	}
 }
 
@@ -243,6 +243,20 @@ func dialHost(port uint32) (*os.File, error) {
 		return nil, fmt.Errorf("connect to host port %d: %w", port, err)
 	}
 	return os.NewFile(uintptr(fd), "vsock"), nil
+}
+
+// helpShow says where it runs and prints a file: FILE.
+func helpShow(args []string) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println(host, runtime.NumCPU(), string(b))
+	return nil
 }
 
 // helpLoad keeps CPUs, the disk and its output busy until its input ends: DEVICE. It prints a rising number all the time.

@@ -23,6 +23,14 @@ var (
 	ErrEnded = errors.New("machine has ended")
 )
 
+// configError marks an error as ErrConfig without changing its text.
+type configError struct{ error }
+
+func (e configError) Unwrap() error        { return e.error }
+func (e configError) Is(target error) bool { return target == ErrConfig }
+
+func badConfig(err error) error { return configError{err} }
+
 // Entry chooses a kernel's entry point.
 type Entry = linux.Preference
 
@@ -69,7 +77,10 @@ type Machine struct {
 // New builds a machine around slots and loads the kernel. Its vCPU threads exist and wait for Start. It must be closed.
 func New(cfg Config, slots *Slots) (_ *Machine, err error) {
 	if err := checkSizes(cfg.CPUs, cfg.MemoryBytes); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, badConfig(err)
+	}
+	if err := guestmem.CheckHost(cfg.MemoryBytes); err != nil {
+		return nil, badConfig(err)
 	}
 	x86, ok := cfg.Backend.(hv.X86Backend)
 	if !ok {
@@ -77,7 +88,7 @@ func New(cfg Config, slots *Slots) (_ *Machine, err error) {
 	}
 	kernel, err := linux.Parse(cfg.Kernel)
 	if err != nil {
-		return nil, fmt.Errorf("%w: kernel: %w", ErrConfig, err)
+		return nil, badConfig(err)
 	}
 	m := &Machine{backend: cfg.Backend, log: cfg.Log, cpus: cfg.CPUs, slots: slots, ctl: newControl(cfg.CPUs)}
 	defer func() {

@@ -1,8 +1,6 @@
 package machine
 
 import (
-	"fmt"
-
 	"github.com/husk-vm/husk/firmware/acpi"
 	"github.com/husk-vm/husk/firmware/bios"
 	"github.com/husk-vm/husk/firmware/linux"
@@ -28,7 +26,7 @@ func (m *Machine) loadGuest(cfg Config, kernel *linux.Kernel) error {
 	}
 	placements, err := smbios.Build(smbiosDesc(cfg))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return badConfig(err)
 	}
 	for _, p := range placements {
 		if err := place(m.mem, "SMBIOS", p.Addr, p.Data); err != nil {
@@ -42,7 +40,7 @@ func (m *Machine) loadGuest(cfg Config, kernel *linux.Kernel) error {
 		Initrd: cfg.Initrd, Cmdline: cfg.Cmdline, RSDP: tables.RSDP, Entry: cfg.Entry,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return badConfig(err)
 	}
 	m.entry = plan.Entry
 	return load(m.mem, plan)

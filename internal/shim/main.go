@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/husk-vm/husk/internal/hostos"
 	"github.com/husk-vm/husk/internal/instance"
@@ -145,5 +147,17 @@ func (r *runner) verdict(ctx context.Context, err error) instance.Exit {
 	if errors.As(err, &coded) {
 		return instance.Exit{Code: coded.code, Message: coded.Error()}
 	}
-	return instance.Exit{Code: instance.ExitFailure, Message: err.Error()}
+	return instance.Exit{Code: instance.ExitFailure, Message: plain(err)}
+}
+
+// plain is err's text for a person at a terminal, who does not care which package speaks first.
+func plain(err error) string {
+	text := err.Error()
+	for {
+		room, rest, ok := strings.Cut(text, ": ")
+		if !ok || !slices.Contains([]string{"vmm", "machine", "linux", "guestmem", "kvm"}, room) {
+			return text
+		}
+		text = rest
+	}
 }
