@@ -214,11 +214,14 @@ func FuzzServe(f *testing.F) {
 		if bytes.Contains(in, []byte{byte(proto.RoleFiles)}) && bytes.Contains(in, []byte{byte(proto.TypePut)}) {
 			return // it would write files of this machine
 		}
-		a, sys, dial := newFake(t)
-		c := dial()
-		go io.Copy(io.Discard, c)
-		c.Write(in)
-		c.Close()
+		a, sys, _ := newFake(t)
+		host, guest := net.Pipe()
+		go io.Copy(io.Discard, host)
+		go func() {
+			host.Write(in)
+			host.Close()
+		}()
+		a.ServeConn(guest)
 		sys.procs.Wait()
 		if a.closing.Load() {
 			t.Fatal("still closing")

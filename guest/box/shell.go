@@ -65,28 +65,33 @@ func shell(_ string, args []string, s stdio) int {
 		src, name, args = f, args[0], args[1:]
 	}
 	params := append(append(set, "--"), args...)
-	r, err := interp.New(interp.StdIO(s.in, s.out, s.err), interp.Params(params...), interp.Env(nil))
-	if err != nil {
-		return fail(s, err)
-	}
+	options := []interp.RunnerOption{interp.StdIO(s.in, s.out, s.err), interp.Params(params...)}
 	if f, ok := src.(*os.File); ok && f == s.in && term.IsTerminal(int(f.Fd())) {
-		return interactive(r, f, s)
+		return interactive(options, f, s)
 	}
-	return program(r, src, name, s)
+	return program(options, src, name, s)
 }
 
-// program runs a whole script.
-func program(r *interp.Runner, src io.Reader, name string, s stdio) int {
+// program runs a whole script. It is read before there is an interpreter, which may read the same input.
+func program(options []interp.RunnerOption, src io.Reader, name string, s stdio) int {
 	prog, err := syntax.NewParser().Parse(src, name)
 	if err != nil {
 		fail(s, err)
 		return 2
 	}
+	r, err := interp.New(options...)
+	if err != nil {
+		return fail(s, err)
+	}
 	return status(r.Run(context.Background(), prog), s)
 }
 
 // interactive reads commands from a terminal, which edits lines itself.
-func interactive(r *interp.Runner, in io.Reader, s stdio) int {
+func interactive(options []interp.RunnerOption, in io.Reader, s stdio) int {
+	r, err := interp.New(options...)
+	if err != nil {
+		return fail(s, err)
+	}
 	interrupts := make(chan os.Signal, 1) // ^C is for the command, which is in our group
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/husk-vm/husk/guest/agent"
@@ -55,6 +56,7 @@ func newClient(t testing.TB) (*client.Client, *os.Process) {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), socketVar+"="+name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics runs no Cleanup
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

@@ -27,6 +27,16 @@ type (
 // ReadyPort is the port of the host that a booted agent dials. Give its listener to [Client.WaitReady].
 const ReadyPort = proto.ReadyPort
 
+// Signals that callers send most; any other Linux number will do.
+const (
+	SIGHUP   = proto.SIGHUP
+	SIGINT   = proto.SIGINT
+	SIGQUIT  = proto.SIGQUIT
+	SIGKILL  = proto.SIGKILL
+	SIGTERM  = proto.SIGTERM
+	SIGWINCH = proto.SIGWINCH
+)
+
 // Client talks to the agent of one guest. Its methods are safe for concurrent use.
 type Client struct {
 	dial Dialer

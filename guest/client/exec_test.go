@@ -271,8 +271,13 @@ func TestDaemon(t *testing.T) {
 
 func TestSignal(t *testing.T) {
 	c, _ := newClient(t)
-	// The signal goes to the whole group: to sleep as well, which the shell waits for.
-	cmd := c.Command("sh", "-c", "trap 'exit 9' INT; echo up; sleep 1000")
+	// The signal goes to the whole group: to cat as well, or the shell would wait for it. That cat answers shows that it runs:
+	// a shell that has only forked may lose a signal by itself.
+	cmd := c.Command("sh", "-c", "trap 'exit 9' TERM; cat; exit 1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -280,10 +285,11 @@ func TestSignal(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	io.WriteString(in, "up\n")
 	if _, err := io.ReadFull(out, make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Process.Signal(2); err != nil {
+	if err := cmd.Process.Signal(client.Signal(15)); err != nil {
 		t.Fatal(err)
 	}
 	if got := client.ExitCode(cmd.Wait()); got != 9 {
@@ -357,14 +363,21 @@ func TestTTY(t *testing.T) {
 // TestTTYControl: ^C on a terminal interrupts its foreground group, ^D ends input.
 func TestTTYControl(t *testing.T) {
 	c, _ := newClient(t)
-	cmd := c.Command("sh", "-c", "stty -echo; echo up; sleep 1000")
+	cmd := c.Command("cat")
 	cmd.TTY = true
-	in, _ := cmd.StdinPipe()
-	out, _ := cmd.StdoutPipe()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(out, make([]byte, 4)); err != nil {
+	io.WriteString(in, "x\n")
+	if _, err := io.ReadFull(out, make([]byte, len("x\r\nx\r\n"))); err != nil { // the terminal's echo, and cat's
 		t.Fatal(err)
 	}
 	io.WriteString(in, "\x03")

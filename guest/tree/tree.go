@@ -77,7 +77,10 @@ func sendDir(w *proto.Writer, name string) error {
 			return err
 		}
 		if d.Type()&fs.ModeSymlink == 0 {
-			return sendOne(w, root.Open, p, p, fi)
+			if err := sendOne(w, root.Open, p, p, fi); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil // removed since then
 		}
 		target, err := root.Readlink(filepath.FromSlash(p))
 		if err != nil {
