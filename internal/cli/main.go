@@ -62,10 +62,12 @@ func newApp(env Env) *urfave.App {
 		Version:              env.Version,
 		HideHelpCommand:      true,
 		EnableBashCompletion: true,
-		Writer:               env.Stdout,
-		ErrWriter:            env.Stderr,
-		ExitErrHandler:       func(*urfave.Context, error) {},
-		OnUsageError:         usageError,
+		// A disk has options behind commas, an environment variable may have commas in it.
+		DisableSliceFlagSeparator: true,
+		Writer:                    env.Stdout,
+		ErrWriter:                 env.Stderr,
+		ExitErrHandler:            func(*urfave.Context, error) {},
+		OnUsageError:              usageError,
 		Commands: []*urfave.Command{
 			runCommand(env),
 			doctorCommand(env),

@@ -78,7 +78,9 @@ func runSpec(c *urfave.Context, env Env) (instance.Spec, error) {
 	if spec.MemoryBytes, err = parseSize(c.String("memory")); err != nil {
 		return spec, usageErrorf("--memory: %w", err)
 	}
-	spec.MemoryBytes &^= 4095
+	if spec.MemoryBytes &^= 4095; spec.MemoryBytes == 0 {
+		return spec, usageErrorf("--memory %s: at least 16M is needed", c.String("memory"))
+	}
 	if spec.Kernel, err = inputFile("kernel", c.String("kernel")); err != nil {
 		return spec, err
 	}

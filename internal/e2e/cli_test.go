@@ -189,7 +189,7 @@ func TestRunGuestFails(t *testing.T) {
 		{"kernel panic", []string{"--initrd", "none", "--", "true"}, 125, []string{"kernel panic", "Unable to mount root fs"}},
 		{"guest that never answers", []string{"--cmdline", "console=ttyS0 quiet rdinit=/bin/sleep -- 1000", "--ready-timeout", "10s", "--", "true"}, 125, []string{"did not answer", "reached"}},
 		{"time is up", []string{"--timeout", "15s", "--", "sleep", "1000"}, 124, []string{"timed out after 15s"}},
-		{"guest powers off", []string{"--", "poweroff", "-f"}, 125, []string{"the guest ended: shutdown"}},
+		{"guest powers off", []string{"--", "sh", "-c", "echo o >/proc/sysrq-trigger; sleep 1000"}, 125, []string{"the guest ended: shutdown"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, stdout, stderr := outcome(t, husk(t, append([]string{"run", "-m", "128M"}, tt.args...)...))

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 
 func helpers() map[string]func([]string) error {
 	return map[string]func([]string) error{
-		"cpus": helpCPUs, "fill": helpFill, "verify": helpVerify, "send": helpSend, "receive": helpReceive, "load": helpLoad, "show": helpShow,
+		"cpus": helpCPUs, "fill": helpFill, "verify": helpVerify, "send": helpSend, "receive": helpReceive, "load": helpLoad, "show": helpShow, "terminal": helpTerminal,
 	}
 }
 
@@ -257,6 +258,29 @@ func helpShow(args []string) error {
 	}
 	fmt.Println(host, runtime.NumCPU(), string(b))
 	return nil
+}
+
+// helpTerminal shows its terminal's size and changes of it, a line that was typed, and Ctrl-C; then it exits with 5.
+func helpTerminal([]string) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGWINCH, unix.SIGINT)
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		for in.Scan() {
+			fmt.Println("line", in.Text())
+		}
+	}()
+	for {
+		ws, err := unix.IoctlGetWinsize(1, unix.TIOCGWINSZ)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("size %dx%d term %s\n", ws.Col, ws.Row, os.Getenv("TERM"))
+		if <-signals == unix.SIGINT {
+			fmt.Println("interrupted")
+			os.Exit(5)
+		}
+	}
 }
 
 // helpLoad keeps CPUs, the disk and its output busy until its input ends: DEVICE. It prints a rising number all the time.

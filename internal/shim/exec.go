@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/husk-vm/husk/guest/client"
 	"github.com/husk-vm/husk/internal/instance"
@@ -82,13 +83,17 @@ func (r *runner) execFailure(err error) error {
 	case r.code == instance.ExitNotFound || r.code == instance.ExitNotExecutable:
 		return &codeError{r.code, err}
 	}
+	// A guest that powers off resets its devices first: the connection's end may be the guest's.
 	select {
 	case <-r.guest.Done():
 		return r.guest.Ended()
-	default:
+	case <-time.After(endGrace):
 		return err
 	}
 }
+
+// endGrace is how long a guest may take from losing its connections to its end.
+const endGrace = 5 * time.Second
 
 // codeError is a failure with an exit code of its own.
 type codeError struct {

@@ -72,11 +72,14 @@ var (
 	errOrphaned = errors.New("husk is gone")
 )
 
+// maxThreads bounds what a Spec that no machine can be built for costs before it is refused.
+const maxThreads = 256
+
 // run runs one VM to its end.
 func run(link *instance.Link, req instance.RunRequest) instance.Exit {
 	spec := req.Spec
 	// Room for the vCPUs' and queue workers' threads beside everything else; see vmm's package comment.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), spec.CPUs+2+2*len(spec.Disks)))
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), min(spec.CPUs, maxThreads)+2+2*len(spec.Disks)))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if spec.Timeout > 0 {
