@@ -24,6 +24,7 @@ func (f *faulty) preadv(b [][]byte, off int64) (int, error) { return f.mover(fal
 func (f *faulty) pwritev(b [][]byte, off int64) (int, error) {
 	return f.write(total(b), f.mover(true), b, off)
 }
+
 func (f *faulty) pwrite(p []byte, off int64) (int, error) {
 	return f.write(int64(len(p)), f.mover(true), [][]byte{p}, off)
 }

@@ -141,8 +141,10 @@ func TestResetValues(t *testing.T) {
 func TestPMTimerRate(t *testing.T) {
 	var now time.Duration
 	timer := power.NewPMTimer(func() time.Duration { return now })
-	for _, now = range []time.Duration{0, 279, 280, time.Microsecond, time.Second - 1, time.Second, 43 * time.Minute,
-		24 * time.Hour, 292 * 365 * 24 * time.Hour} {
+	for _, now = range []time.Duration{
+		0, 279, 280, time.Microsecond, time.Second - 1, time.Second, 43 * time.Minute,
+		24 * time.Hour, 292 * 365 * 24 * time.Hour,
+	} {
 		want := new(big.Int).Mul(big.NewInt(int64(now)), big.NewInt(power.PMTimerHz))
 		want.Div(want, big.NewInt(int64(time.Second)))
 		want.Mod(want, big.NewInt(1<<32))

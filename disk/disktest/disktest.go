@@ -90,8 +90,17 @@ func testBounds(t *testing.T, create Create) {
 		off     int64
 		n, want int
 	}{
-		{0, 0, 0}, {size, 0, 0}, {size - 1, 1, 1}, {size - 1, 2, 1}, {size - 512, 1024, 512},
-		{size, 1, 0}, {size + 1, 1, 0}, {math.MaxInt64, 1, 0}, {math.MaxInt64 - 1, 4, 0}, {-1, 1, 0}, {math.MinInt64, 4, 0},
+		{0, 0, 0},
+		{size, 0, 0},
+		{size - 1, 1, 1},
+		{size - 1, 2, 1},
+		{size - 512, 1024, 512},
+		{size, 1, 0},
+		{size + 1, 1, 0},
+		{math.MaxInt64, 1, 0},
+		{math.MaxInt64 - 1, 4, 0},
+		{-1, 1, 0},
+		{math.MinInt64, 4, 0},
 	} {
 		n, err := img.ReadAt(make([]byte, c.n), c.off)
 		if n != c.want || n < c.n && err == nil {

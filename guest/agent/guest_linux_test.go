@@ -130,6 +130,7 @@ func (f *fakeMounter) mount(m mount) error {
 	f.log = append(f.log, "mount "+m.fs+" "+m.at)
 	return f.fail[m.at]
 }
+
 func (f *fakeMounter) link(target, path string) error {
 	f.log = append(f.log, "link "+path)
 	return f.fail[path]

@@ -123,6 +123,7 @@ func withParents(files []File) ([]File, error) {
 
 // dir, link and device are entries without much to say.
 func dir(p string, perm fs.FileMode) File { return File{Path: p, Mode: fs.ModeDir | perm} }
+
 func link(p, target string) File {
 	return File{Path: p, Mode: fs.ModeSymlink | 0o777, Content: []byte(target)}
 }

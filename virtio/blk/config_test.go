@@ -23,22 +23,28 @@ func TestConfigSpace(t *testing.T) {
 		space    []string
 	}{
 		{
-			"defaults", newMemDisk(0x1234*512 + 511), blk.Config{}, 0x6e44,
+			"defaults", newMemDisk(0x1234*512 + 511),
+			blk.Config{},
+			0x6e44,
 			[]string{
 				"3412000000000000 00000000", "fe000000 00000000", "00020000 03 00 0800 00000000",
 				"01 00 0100", "00004000 10000000 08000000", "00000400 10000000 01 000000",
 			},
 		},
 		{
-			"plain back end, 4 KiB blocks", plain{newMemDisk(1 << 20)},
-			blk.Config{BlockBytes: 4096, QueueSize: 1024, Queues: 8}, 0x1e44,
+			"plain back end, 4 KiB blocks",
+			plain{newMemDisk(1 << 20)},
+			blk.Config{BlockBytes: 4096, QueueSize: 1024, Queues: 8},
+			0x1e44,
 			[]string{
 				"0008000000000000 00000000", "fe030000 00000000", "00100000 00 00 0100 00000000",
 				"01 00 0800", "00000000 00000000 00000000", "00000000 00000000 00 000000",
 			},
 		},
 		{
-			"read-only", newMemDisk(1 << 20), blk.Config{ReadOnly: true, PhysicalBlockBytes: 512}, 0x0e64,
+			"read-only", newMemDisk(1 << 20),
+			blk.Config{ReadOnly: true, PhysicalBlockBytes: 512},
+			0x0e64,
 			[]string{
 				"0008000000000000 00000000", "fe000000 00000000", "00020000 00 00 0100 00000000",
 				"01 00 0100", "00000000 00000000 00000000", "00000000 00000000 00 000000",

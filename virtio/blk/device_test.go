@@ -141,8 +141,12 @@ func TestSegmentLimits(t *testing.T) {
 		sectors uint32
 		status  byte
 	}{
-		{typeDiscard, discard, ok}, {typeDiscard, discard + 1, ioErr}, {typeDiscard, 1<<32 - 1, ioErr},
-		{typeWriteZeroes, zero, ok}, {typeWriteZeroes, zero + 1, ioErr}, {typeWriteZeroes, 1<<32 - 1, ioErr},
+		{typeDiscard, discard, ok},
+		{typeDiscard, discard + 1, ioErr},
+		{typeDiscard, 1<<32 - 1, ioErr},
+		{typeWriteZeroes, zero, ok},
+		{typeWriteZeroes, zero + 1, ioErr},
+		{typeWriteZeroes, 1<<32 - 1, ioErr},
 	} {
 		if _, st := do(d.Queue(0), c.typ, 0, segment(7, c.sectors, 0), 0); st != c.status {
 			t.Errorf("type %d, %d sectors: status %d, want %d", c.typ, c.sectors, st, c.status)

@@ -56,8 +56,14 @@ func TestFill(t *testing.T) {
 		want := &counting{}
 		total := uint64(0)
 		for i, c := range []struct{ sizes []int }{
-			{[]int{1}}, {[]int{64}}, {[]int{4096}}, {[]int{4097}}, {[]int{0, 3, 0, 5000, 1}}, {[]int{maxRequest}},
-			{[]int{maxRequest - 1, 1, 1}}, {[]int{3 * maxRequest}},
+			{[]int{1}},
+			{[]int{64}},
+			{[]int{4096}},
+			{[]int{4097}},
+			{[]int{0, 3, 0, 5000, 1}},
+			{[]int{maxRequest}},
+			{[]int{maxRequest - 1, 1, 1}},
+			{[]int{3 * maxRequest}},
 		} {
 			var parts []virtiotest.Part
 			n := 0
