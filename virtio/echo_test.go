@@ -15,7 +15,6 @@ type echo struct {
 	workers virtio.Workers
 	a       virtio.Activation
 	running atomic.Int32 // Start minus Stop
-	wakes   atomic.Int32
 }
 
 func (e *echo) Type() virtio.DeviceType   { return 42 }

@@ -245,8 +245,7 @@ func TestHammer(t *testing.T) {
 	levelVec, edgeVec := uint8(0x41), uint8(0x42)
 	messages := make(chan uint8, 4*each*producers+16)
 	var inside atomic.Int32
-	var chip *irqchip.IOAPIC
-	chip = irqchip.NewIOAPIC(irqchip.Config{
+	chip := irqchip.NewIOAPIC(irqchip.Config{
 		Send: func(m devices.MSI) {
 			if inside.Add(1) != 1 {
 				t.Error("two calls at a time")

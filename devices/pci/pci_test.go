@@ -159,7 +159,7 @@ func TestAbsent(t *testing.T) {
 	if got := get(r.ecam, slot(1)+0xffe, 4); got != 0xffff0000 {
 		t.Errorf("beyond the end of a function: %#x", got)
 	}
-	for _, a := range []uint64{slot(1)>>4 | 0, 1<<31 | 1<<16, 1<<31 | 2<<11, 1<<31 | 1<<11 | 1<<8} { // not enabled, bus 1, slot 2, function 1
+	for _, a := range []uint64{slot(1) >> 4, 1<<31 | 1<<16, 1<<31 | 2<<11, 1<<31 | 1<<11 | 1<<8} { // not enabled, bus 1, slot 2, function 1
 		put(r.io, 0, 4, a)
 		if got := get(r.io, 4, 4); got != 0xffffffff {
 			t.Errorf("ports %#x: %#x", a, got)
