@@ -66,7 +66,14 @@ func fakeLab(t *testing.T, how string) (options, session) {
 		if err := stop(s); err != nil {
 			t.Error(err)
 		}
-		if left, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "husk-lab-*")); err != nil || len(left) > 0 {
+		// A supervisor that gave up by itself may still be cleaning up.
+		var left []string
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if left, err = filepath.Glob(filepath.Join(filepath.Dir(s.dir), "husk-lab-*")); err != nil || len(left) == 0 || time.Now().After(deadline) {
+				break
+			}
+		}
+		if err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 	})
