@@ -10,3 +10,20 @@ export HUSK_BIN CGO_ENABLED=0
 exec=
 [ -z "$vm" ] || exec="-exec=$vm"
 go run ./internal/testreport -no-skips . -- ${exec:+"$exec"} -count=1 -p 1 -timeout 25m ./internal/hv/kvm ./internal/e2e "$@"
+
+# What a user writes, in a module outside of this one.
+outside=$(mktemp -d)
+trap 'rm -rf "$outside"' EXIT
+cp internal/e2e/testdata/outside/*.go go.sum "$outside"
+cat >"$outside/go.mod" <<X
+module example.org/outside
+
+go 1.26
+
+require github.com/husk-vm/husk v0.0.0
+
+replace github.com/husk-vm/husk => $root
+X
+cd "$outside"
+go mod edit -json >/dev/null
+GOFLAGS=-mod=mod go test ${exec:+"$exec"} -count=1 -timeout 10m ./...
