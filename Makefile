@@ -6,7 +6,7 @@ BIN      := bin
 LDFLAGS  := -s -w
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)'
 TOOL     := $(GO) tool -modfile=tools/go.mod
-FUZZTIME ?= 5s
+FUZZTIME ?= 4s
 
 .DEFAULT_GOAL := help
 .PHONY: help build lab demo test lint unit fuzz cross e2e kernel kernel-verify bench-boot bench-vmm bench-virtio deps clean FORCE
@@ -30,7 +30,7 @@ lint: ## formatting, vet, staticcheck, the house plan
 unit: build ## unit tests with the race detector
 	$(GO) run ./internal/testreport -- -race ./...
 
-fuzz: ## run every fuzz target for FUZZTIME each (default 5s)
+fuzz: ## run every fuzz target for FUZZTIME each (default 4s)
 	@FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
 
 cross: ## build and vet for every system
