@@ -87,7 +87,7 @@ func run(link *instance.Link, req instance.RunRequest) instance.Exit {
 		ctx, stop = context.WithTimeoutCause(ctx, spec.Timeout, errTimeout)
 		defer stop()
 	}
-	r := &runner{spec: spec, link: link, log: logger(spec), requests: make(chan instance.Request)}
+	r := &runner{spec: spec, link: link, log: logger(spec), requests: make(chan instance.Request, 16)}
 	ended := make(chan struct{})
 	defer close(ended)
 	go r.receive(cancel, ended, req.Terminal)
@@ -127,10 +127,10 @@ func (r *runner) receive(cancel context.CancelCauseFunc, ended <-chan struct{}, 
 			cancel(errStopped)
 			continue
 		}
+		// Nobody listens while the guest boots, and a Stop may be next: what finds no room is dropped.
 		select {
 		case r.requests <- req:
-		case <-ended:
-			return
+		default:
 		}
 	}
 }
