@@ -10,6 +10,7 @@ import (
 
 	"github.com/husk-vm/husk/disk"
 	"github.com/husk-vm/husk/internal/guestvm"
+	"github.com/husk-vm/husk/internal/hostos"
 	"github.com/husk-vm/husk/internal/instance"
 	"github.com/husk-vm/husk/vmm"
 )
@@ -48,6 +49,10 @@ func (r *runner) run(ctx context.Context) (err error) {
 	r.log.Debug("starting", "backend", g.Backend())
 	if err := g.Start(ctx); err != nil {
 		return err
+	}
+	// The kernel and the initrd are in the guest now; the copies inside this program need no memory any more.
+	if err := hostos.ReleaseProgram(); err != nil {
+		r.log.Debug("memory of the program", "err", err)
 	}
 	if r.spec.Exec == nil {
 		return r.waitGuest(ctx)

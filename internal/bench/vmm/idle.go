@@ -20,8 +20,9 @@ type idle struct {
 	vm      memory // of the process that runs the VM
 	helpers memory // of all others
 	threads int    // of the process that runs the VM
-	thread         // a second, of the process that runs the VM; CPU in ns
-	beside  thread // a second, of all others
+	all     thread // what all threads of the VM's process did while it was watched
+	busiest thread // what its busiest thread did
+	beside  thread // what all other processes did
 }
 
 // idleGuests compares VMMs whose guests sleep.
@@ -56,8 +57,10 @@ func idleGuests(o options) error {
 		{"  their own (anonymous)", func(r idle) float64 { return mib(r.helpers.anonymous) }},
 		{"guest memory touched, MiB", func(r idle) float64 { return mib(r.vm.guest) }},
 		{"threads", func(r idle) float64 { return float64(r.threads) }},
-		{"context switches a second", func(r idle) float64 { return float64(r.switches) / o.window.Seconds() }},
-		{"CPU time a second, ms", func(r idle) float64 { return float64(r.cpu) / 1e6 / o.window.Seconds() }},
+		{"context switches a second", func(r idle) float64 { return float64(r.all.switches) / o.window.Seconds() }},
+		{"  beside the vCPU's thread", func(r idle) float64 { return float64(r.all.switches-r.busiest.switches) / o.window.Seconds() }},
+		{"CPU time a second, ms", func(r idle) float64 { return float64(r.all.cpu) / 1e6 / o.window.Seconds() }},
+		{"  beside the vCPU's thread", func(r idle) float64 { return float64(r.all.cpu-r.busiest.cpu) / 1e6 / o.window.Seconds() }},
 		{"other processes: switches a second", func(r idle) float64 { return float64(r.beside.switches) / o.window.Seconds() }},
 	}
 	fmt.Printf("%-36s", "")
@@ -158,9 +161,9 @@ func (o options) observe(pid int) (r idle, err error) {
 		if err != nil {
 			return r, err
 		}
-		d := since(before[i], after)
+		d, busiest := since(before[i], after)
 		if p == vm {
-			r.thread, r.threads = d, len(after)
+			r.all, r.busiest, r.threads = d, busiest, len(after)
 			continue
 		}
 		r.beside.switches += d.switches

@@ -173,13 +173,18 @@ func readThread(dir string) (t thread, err error) {
 	return t, err
 }
 
-// since is what all threads did between two readings. Threads that came in between count in full.
-func since(before, after map[string]thread) (d thread) {
+// since is what all threads did between two readings, and what the one that was woken most did: the vCPU's, in a VMM
+// whose guest has one. Threads that came in between count in full.
+func since(before, after map[string]thread) (all, busiest thread) {
 	for tid, t := range after {
-		d.switches += t.switches - before[tid].switches
-		d.cpu += t.cpu - before[tid].cpu
+		d := thread{t.switches - before[tid].switches, t.cpu - before[tid].cpu}
+		all.switches += d.switches
+		all.cpu += d.cpu
+		if d.switches > busiest.switches || d.switches == busiest.switches && d.cpu > busiest.cpu {
+			busiest = d
+		}
 	}
-	return d
+	return all, busiest
 }
 
 // smaps reads a process's mappings.
