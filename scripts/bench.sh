@@ -26,7 +26,10 @@ case $what in
       cat "$log" >&2
       exit 1
     fi
-    sed -n 's/^ *[a-z_0-9]*_test\.go:[0-9]*: allocations: /  /p' "$log"
+    awk '
+      /_test\.go:[0-9]+: allocations: / { sub(/.*: allocations: /, ""); line[n++] = $0 }
+      $1 == "ok" { sub(/.*\/husk\//, "", $2); for (i = 0; i < n; i++) printf "  %-16s %s\n", $2, line[i]; all += n; n = 0 }
+      END { exit all == 0 }' "$log"
     exit
     ;;
   boot | vmm) ;;

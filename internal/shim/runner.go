@@ -50,10 +50,6 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := g.Start(ctx); err != nil {
 		return err
 	}
-	// The kernel and the initrd are in the guest now; the copies inside this program need no memory any more.
-	if err := hostos.ReleaseProgram(); err != nil {
-		r.log.Debug("memory of the program", "err", err)
-	}
 	if r.spec.Exec == nil {
 		return r.waitGuest(ctx)
 	}
@@ -62,6 +58,15 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	return r.exec(ctx)
+}
+
+// release gives back memory that only the start needed: the kernel and the initrd inside this program are in the guest
+// now, and most of the code that has run will not run again. A garbage collection gains nothing here: the heap is small,
+// and the collector's own tables grow as much as it shrinks.
+func (r *runner) release() {
+	if err := hostos.ReleaseProgram(); err != nil {
+		r.log.Debug("memory of the program", "err", err)
+	}
 }
 
 // config turns the Spec into a VM, and opens what it names. The files are the caller's to close, in any case.
@@ -135,6 +140,7 @@ func (r *runner) console(_ context.Context, cfg *guestvm.Config) (io.Closer, err
 // waitGuest waits for the end of a guest that runs no command of ours.
 func (r *runner) waitGuest(ctx context.Context) error {
 	r.running()
+	r.release()
 	for {
 		select {
 		case req := <-r.requests:
