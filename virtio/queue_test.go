@@ -295,6 +295,7 @@ func TestNoAllocations(t *testing.T) {
 				q.Flush()
 				b.Take()
 			})
+			t.Logf("allocations: %v a request of %s", n, tt.name)
 			if n != 0 {
 				t.Errorf("%v allocations a request", n)
 			}

@@ -44,6 +44,7 @@ func (r *runner) exec(ctx context.Context) error {
 	r.running()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
+	r.release()
 	for {
 		select {
 		case err := <-done:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/husk-vm/husk/disk"
 	"github.com/husk-vm/husk/internal/guestvm"
+	"github.com/husk-vm/husk/internal/hostos"
 	"github.com/husk-vm/husk/internal/instance"
 	"github.com/husk-vm/husk/vmm"
 )
@@ -57,6 +58,15 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	return r.exec(ctx)
+}
+
+// release gives back memory that only the start needed: the kernel and the initrd inside this program are in the guest
+// now, and most of the code that has run will not run again. A garbage collection gains nothing here: the heap is small,
+// and the collector's own tables grow as much as it shrinks.
+func (r *runner) release() {
+	if err := hostos.ReleaseProgram(); err != nil {
+		r.log.Debug("memory of the program", "err", err)
+	}
 }
 
 // config turns the Spec into a VM, and opens what it names. The files are the caller's to close, in any case.
@@ -130,6 +140,7 @@ func (r *runner) console(_ context.Context, cfg *guestvm.Config) (io.Closer, err
 // waitGuest waits for the end of a guest that runs no command of ours.
 func (r *runner) waitGuest(ctx context.Context) error {
 	r.running()
+	r.release()
 	for {
 		select {
 		case req := <-r.requests:

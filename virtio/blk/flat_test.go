@@ -203,7 +203,9 @@ func TestNoAllocations(t *testing.T) {
 				block = (block + 7) % blocks
 				return block
 			}
-			if n := testing.AllocsPerRun(200, func() { f.run(c.depth, c.depth, next) }); n != 0 {
+			n := testing.AllocsPerRun(200, func() { f.run(c.depth, c.depth, next) })
+			t.Logf("allocations: %v for %d requests: %s", n, c.depth, c.name)
+			if n != 0 {
 				t.Errorf("%v allocations for %d requests", n, c.depth)
 			}
 		})
@@ -216,14 +218,18 @@ func TestNoAllocations(t *testing.T) {
 		f.must(f.q.Desc.Write(16, p[:]))
 		for _, typ := range []uint32{typeFlush, typeDiscard, typeWriteZeroes} {
 			f.must(f.ram.Write(0, header(typ, 0)))
-			if n := testing.AllocsPerRun(200, func() { f.run(1, 1, func() uint64 { return 0 }) }); n != 0 {
+			n := testing.AllocsPerRun(200, func() { f.run(1, 1, func() uint64 { return 0 }) })
+			t.Logf("allocations: %v a request of type %d", n, typ)
+			if n != 0 {
 				t.Errorf("type %d: %v allocations", typ, n)
 			}
 		}
 		virtiotest.PutDesc(p[:], uint64(f.ram.Addr())+flatBytes, 20, 3, 2)
 		f.must(f.q.Desc.Write(16, p[:]))
 		f.must(f.ram.Write(0, header(typeGetID, 0)))
-		if n := testing.AllocsPerRun(200, func() { f.run(1, 1, func() uint64 { return 0 }) }); n != 0 {
+		n := testing.AllocsPerRun(200, func() { f.run(1, 1, func() uint64 { return 0 }) })
+		t.Logf("allocations: %v a request of type %d", n, typeGetID)
+		if n != 0 {
 			t.Errorf("get id: %v allocations", n)
 		}
 	})

@@ -195,6 +195,7 @@ func TestNoAllocations(t *testing.T) {
 			<-d.Transport.Interrupt(0)
 		}
 	})
+	t.Logf("allocations: %v a request", n)
 	if n != 0 {
 		t.Errorf("%v allocations a request", n)
 	}

@@ -411,6 +411,7 @@ func TestNotifyAllocations(t *testing.T) {
 			<-d.Transport.Interrupt(0)
 		}
 	})
+	t.Logf("allocations: %v a notification of 4 requests and their interrupt", n)
 	if n != 0 {
 		t.Errorf("%v allocations", n)
 	}
