@@ -126,3 +126,26 @@ type DirtyLog interface {
 	// call. Pages that the guest only touched may be among them; pages that the host wrote are in the memory's own log.
 	Dirty(i int) ([]uint64, error)
 }
+
+// PostedWrites is a VM that can let the guest go on after writes to certain registers, and hand these writes over later.
+// It suits index registers: what they do is seen only through another register, whose accesses leave the guest.
+type PostedWrites interface {
+	// PostPort makes guest writes that lie wholly in the n ports from port on posted: they end without an exit where
+	// there is room to keep them, and with an ExitPort as ever where there is none. Reads, and writes that lie there only
+	// in part, exit. Call it before the first Run. Where the host cannot, the error satisfies errors.Is(err,
+	// errors.ErrUnsupported) and all writes exit.
+	//
+	// Of a string instruction with REP the back end may drop what finds no room in the middle, so post only registers
+	// that no driver writes in this way.
+	PostPort(port uint16, n int) error
+	// PostMMIO is PostPort for the n bytes of guest-physical address space from addr on.
+	PostMMIO(addr uint64, n int) error
+	// TakePosted calls serve for the posted writes that nobody has taken yet, in the order in which the guest made them,
+	// each an ExitPort or ExitMMIO with Write set and one access in Data (ExitFailed: the hypervisor handed over
+	// nonsense). Call it on a vCPU's thread after each Run, before the exit is served: when it returns, what this vCPU
+	// wrote before its exit has been served, by this call or by another vCPU's.
+	//
+	// Calls of serve never overlap. serve must not block, keep its argument, or call TakePosted. One TakePosted serves
+	// no more than the back end has room for, however fast other vCPUs write.
+	TakePosted(serve func(*Exit))
+}

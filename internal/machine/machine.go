@@ -64,10 +64,13 @@ type Machine struct {
 	pc     *pc
 	slots  *Slots
 
-	ctl   *control
-	vcpus []*vcpu
-	exits [hv.ExitFailed + 1]atomic.Uint64
-	kicks atomic.Uint64
+	ctl    *control
+	vcpus  []*vcpu
+	posted posted
+	exits  [hv.ExitFailed + 1]atomic.Uint64
+	kicks  atomic.Uint64
+
+	postedWrites atomic.Uint64
 
 	ops    sync.Mutex // serialises Pause, Resume and Close
 	paused bool       // guarded by ops
@@ -102,13 +105,16 @@ func New(cfg Config, slots *Slots) (_ *Machine, err error) {
 	if m.mem, err = guestmem.New(ramRegions(cfg.MemoryBytes)); err != nil {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
-	if err := m.loadGuest(cfg, kernel); err != nil {
-		return nil, err
-	}
 	if m.vm, err = cfg.Backend.NewVM(m.mem, hv.Config{CPUs: cfg.CPUs}); err != nil {
 		return nil, err
 	}
+	if err := m.loadGuest(cfg, kernel); err != nil {
+		return nil, err
+	}
 	if err := m.wire(slots); err != nil {
+		return nil, err
+	}
+	if err := m.postWrites(); err != nil {
 		return nil, err
 	}
 	return m, m.startThreads()
@@ -264,13 +270,15 @@ type Stats struct {
 	EOIExits  uint64 // ends of level-triggered interrupts
 	Kicks     uint64 // times the host made a vCPU leave the guest
 	Exits     uint64 // all of them
+	// PostedWrites are register writes that did not leave the guest and were handed over later: they are no exits.
+	PostedWrites uint64
 }
 
 // Stats returns the counters.
 func (m *Machine) Stats() Stats {
 	s := Stats{
 		PortExits: m.exits[hv.ExitPort].Load(), MMIOExits: m.exits[hv.ExitMMIO].Load(),
-		EOIExits: m.exits[hv.ExitIOAPICEOI].Load(), Kicks: m.kicks.Load(),
+		EOIExits: m.exits[hv.ExitIOAPICEOI].Load(), Kicks: m.kicks.Load(), PostedWrites: m.postedWrites.Load(),
 	}
 	for i := range m.exits {
 		s.Exits += m.exits[i].Load()

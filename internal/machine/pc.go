@@ -68,7 +68,6 @@ func (m *Machine) wirePorts(slots *Slots) error {
 	p.serial.Start()
 	p.input = p.serial.Input()
 	slots.input.attach(p.input)
-	start := time.Now()
 	keyboard := power.NewKeyboardReset(reset)
 	for _, d := range []struct {
 		base, size uint64
@@ -77,13 +76,19 @@ func (m *Machine) wirePorts(slots *Slots) error {
 		{portCOM1, 8, p.serial},
 		{portRTC, 2, rtc.New(time.Now)},
 		{portPower, 8, p.power},
-		{portPMTimer, 4, power.NewPMTimer(func() time.Duration { return time.Since(start) })},
 		{portPanic, 1, power.NewPanicPort(power.Events{Panic: func() { m.finish(Exit{Reason: Panic}) }})},
 		{portPOST, 1, power.NewPostPort()},
 		{portKeyboard, power.KeyboardSize, keyboard},
 	} {
 		if err := m.ports.Map(d.base, d.size, d.dev); err != nil {
 			return fmt.Errorf("machine: port %#x: %w", d.base, err)
+		}
+	}
+	if m.wantsPMTimer() {
+		start := time.Now()
+		timer := power.NewPMTimer(func() time.Duration { return time.Since(start) })
+		if err := m.ports.Map(portPMTimer, 4, timer); err != nil {
+			return fmt.Errorf("machine: port %#x: %w", portPMTimer, err)
 		}
 	}
 	if err := m.mmio.Map(ioapicBase, ioapicSize, m.ioapic); err != nil {

@@ -6,12 +6,13 @@ import (
 	"github.com/husk-vm/husk/firmware/linux"
 	"github.com/husk-vm/husk/firmware/smbios"
 	"github.com/husk-vm/husk/internal/guestmem"
+	"github.com/husk-vm/husk/internal/hv"
 )
 
 // loadGuest fills RAM: firmware tables, then the kernel with what it boots from.
 func (m *Machine) loadGuest(cfg Config, kernel *linux.Kernel) error {
 	ram := m.mem.Regions()
-	tables, err := acpi.Build(acpiDesc(cfg.CPUs, ram))
+	tables, err := acpi.Build(m.acpiDesc(ram))
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func smbiosDesc(cfg Config) smbios.Desc {
 }
 
 // acpiDesc tells ACPI what layout_x86.go lays out.
-func acpiDesc(cpus int, ram []guestmem.Region) acpi.Desc {
+func (m *Machine) acpiDesc(ram []guestmem.Region) acpi.Desc {
 	d := acpi.Desc{
 		IOAPIC: acpi.IOAPIC{ID: 0, Addr: ioapicBase},
 		ECAM:   acpi.ECAM{Base: ecamBase, Buses: ecamSize >> 20},
@@ -63,10 +64,13 @@ func acpiDesc(cpus int, ram []guestmem.Region) acpi.Desc {
 		MMIO64: acpi.Window{Base: mmio64Base(ram), Size: mmio64Size},
 		Power:  acpi.Power{Port: portPower, GSI: pinPower},
 		Serial: &acpi.Serial{Port: portCOM1, IRQ: pinCOM1},
-		RTC:    true, PMTimer: portPMTimer, Panic: portPanic,
+		RTC:    true, Panic: portPanic,
 		Area: acpi.Window{Base: acpiBase, Size: acpiSize},
 	}
-	for id := range cpus {
+	if m.wantsPMTimer() {
+		d.PMTimer = portPMTimer
+	}
+	for id := range m.cpus {
 		d.CPUs = append(d.CPUs, uint32(id))
 	}
 	return d
@@ -78,4 +82,11 @@ func linuxRegions(ram []guestmem.Region) []linux.Region {
 		out[i] = linux.Region{Base: uint64(r.Base), Size: r.Size}
 	}
 	return out
+}
+
+// wantsPMTimer says whether the machine has an ACPI power management timer: where the back end has a paravirtual clock it
+// is one more thing for the guest to find, and to measure by a hundred reads (linux drivers/clocksource/acpi_pm.c).
+func (m *Machine) wantsPMTimer() bool {
+	_, paravirtual := m.vm.(hv.X86Clock)
+	return !paravirtual
 }

@@ -49,6 +49,7 @@ func (v *vcpu) step() bool {
 		v.m.finish(Exit{Reason: Failed, Err: fmt.Errorf("machine: run vcpu %d: %w", v.id, err)})
 		return false
 	}
+	v.m.takePosted()
 	v.handle()
 	return true
 }

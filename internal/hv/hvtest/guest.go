@@ -44,6 +44,9 @@ const (
 	portAP    = 0x24
 	portIn    = 0x30
 	portCOM   = 0x3f8
+
+	portPosted  = 0x40 // four ports that tests post
+	portPosted1 = 0x44 // the same for processor 1
 )
 
 const (

@@ -54,6 +54,12 @@ var suite = []conformance{
 	{"kick under mmio storm", false, testKickUnderMMIOStorm},
 	{"clock", false, testClock},
 	{"two vms", false, testTwoVMs},
+	{"posted ports", false, testPostedPorts},
+	{"posted mmio", false, testPostedMMIO},
+	{"posted beside its registers", false, testPostedBeside},
+	{"posted until full", false, testPostedUntilFull},
+	{"posted, then kicked", false, testPostedKicked},
+	{"posted by two", false, testPostedByTwo},
 	{"refusals", false, testRefusals},
 	{"start and stop", false, testStartAndStop},
 }

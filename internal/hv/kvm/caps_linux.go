@@ -17,12 +17,14 @@ const (
 	capUserMemory         capability = 3
 	capNRVCPUs            capability = 9
 	capMPState            capability = 14
+	capCoalescedMMIO      capability = 15 // the answer is the ring's page in a vCPU's mapping
 	capIRQRouting         capability = 25
 	capIOEventFD          capability = 36
 	capMaxVCPUs           capability = 66
 	capSignalMSI          capability = 77
 	capIOEventFDAnyLength capability = 122
 	capImmediateExit      capability = 136
+	capCoalescedPIO       capability = 162
 )
 
 // needed is a capability that Husk cannot do without, with the kernel's name for it.

@@ -19,6 +19,7 @@ const (
 	createVCPU          request = 0xae41
 	getDirtyLog         request = 0x4010_ae42
 	setUserMemoryRegion request = 0x4020_ae46
+	registerCoalesced   request = 0x4010_ae67
 	setGSIRouting       request = 0x4008_ae6a
 	ioEventFD           request = 0x4040_ae79
 	signalMSI           request = 0x4020_aea5

@@ -40,6 +40,14 @@ type ioEvent struct {
 
 const ioEventDeassign = 1 << 2 // KVM_IOEVENTFD_FLAG_DEASSIGN
 
+// coalescedZone is struct kvm_coalesced_mmio_zone.
+type coalescedZone struct {
+	_    structs.HostLayout
+	addr uint64
+	size uint32
+	pio  uint32 // 1: of ports
+}
+
 // msi is struct kvm_msi.
 type msi struct {
 	_         structs.HostLayout

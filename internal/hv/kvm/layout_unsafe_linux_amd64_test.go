@@ -31,6 +31,18 @@ func layout() map[string]uint64 {
 	offset("kvm_ioeventfd.len", unsafe.Offsetof(ie.len))
 	offset("kvm_ioeventfd.fd", unsafe.Offsetof(ie.fd))
 	offset("kvm_ioeventfd.flags", unsafe.Offsetof(ie.flags))
+	var zone coalescedZone
+	sizeof("kvm_coalesced_mmio_zone", unsafe.Sizeof(zone))
+	offset("kvm_coalesced_mmio_zone.size", unsafe.Offsetof(zone.size))
+	offset("kvm_coalesced_mmio_zone.pio", unsafe.Offsetof(zone.pio))
+	sizeof("kvm_coalesced_mmio", postedEntry)
+	offset("kvm_coalesced_mmio.phys_addr", postedAddr)
+	offset("kvm_coalesced_mmio.len", postedLen)
+	offset("kvm_coalesced_mmio.pio", postedPIO)
+	offset("kvm_coalesced_mmio.data", postedData)
+	offset("kvm_coalesced_mmio_ring.first", postedFirst)
+	offset("kvm_coalesced_mmio_ring.last", postedLast)
+	offset("kvm_coalesced_mmio_ring.coalesced_mmio", postedEntries)
 	var irq irqFD
 	sizeof("kvm_irqfd", unsafe.Sizeof(irq))
 	offset("kvm_irqfd.gsi", unsafe.Offsetof(irq.gsi))
@@ -123,6 +135,7 @@ func layout() map[string]uint64 {
 	offset("kvm_run.eoi.vector", runEOIVector)
 
 	number("KVM_API_VERSION", apiVersion)
+	number("KVM_COALESCED_MMIO_MAX", postedRoom)
 	for name, req := range map[string]request{
 		"KVM_GET_API_VERSION": getAPIVersion, "KVM_CREATE_VM": createVM, "KVM_CHECK_EXTENSION": checkExtension,
 		"KVM_GET_VCPU_MMAP_SIZE": getVCPUMmapSize, "KVM_GET_SUPPORTED_CPUID": getSupportedCPUID,
@@ -132,13 +145,14 @@ func layout() map[string]uint64 {
 		"KVM_IOEVENTFD": ioEventFD, "KVM_SIGNAL_MSI": signalMSI, "KVM_SET_CLOCK": setClock, "KVM_GET_CLOCK": getClock,
 		"KVM_ENABLE_CAP": enableCap, "KVM_RUN": runVCPU, "KVM_GET_REGS": getRegs, "KVM_SET_REGS": setRegs,
 		"KVM_GET_SREGS": getSRegs, "KVM_SET_SREGS": setSRegs, "KVM_GET_MSRS": getMSRs, "KVM_SET_MSRS": setMSRs,
-		"KVM_SET_CPUID2": setCPUID2, "KVM_KVMCLOCK_CTRL": kvmclockCtrl,
+		"KVM_SET_CPUID2": setCPUID2, "KVM_REGISTER_COALESCED_MMIO": registerCoalesced, "KVM_KVMCLOCK_CTRL": kvmclockCtrl,
 	} {
 		number(name, uint64(req))
 	}
 	for name, c := range map[string]capability{
 		"KVM_CAP_NR_VCPUS": capNRVCPUs, "KVM_CAP_MAX_VCPUS": capMaxVCPUs,
-		"KVM_CAP_IOEVENTFD_ANY_LENGTH": capIOEventFDAnyLength, "KVM_CAP_X2APIC_API": capX2APICAPI,
+		"KVM_CAP_IOEVENTFD_ANY_LENGTH": capIOEventFDAnyLength, "KVM_CAP_COALESCED_MMIO": capCoalescedMMIO,
+		"KVM_CAP_COALESCED_PIO": capCoalescedPIO, "KVM_CAP_X2APIC_API": capX2APICAPI,
 	} {
 		number(name, uint64(c))
 	}

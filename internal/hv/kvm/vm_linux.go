@@ -19,7 +19,8 @@ const createTries = 100
 
 // VM is one KVM virtual machine. NewVCPU is called on the vCPUs' threads, everything else from any goroutine.
 //
-// Lock order: VCPU.mu, VM.mu. The locks of routes and clock come before both.
+// Lock order: VCPU.mu, VM.mu. The locks of routes and clock come before both, and so does posted's, which is held while
+// the machine serves posted writes.
 type VM struct {
 	fd       *hostos.FD
 	mem      *guestmem.Memory
@@ -27,6 +28,7 @@ type VM struct {
 	mmapSize int  // of a vCPU's run page and what follows it, in bytes
 	anyWidth bool // one ioeventfd of length 0 catches stores of all widths
 	arch     archVM
+	posted   posted
 
 	mu       sync.Mutex
 	vcpus    map[int]*VCPU        // guarded by mu
@@ -55,6 +57,9 @@ func newVM(sys *hostos.FD, mem *guestmem.Memory, cfg hv.Config) (_ *VM, err erro
 		return nil, err
 	}
 	vm.anyWidth = wide > 0
+	if err := vm.setUpPosted(sys); err != nil {
+		return nil, err
+	}
 	if vm.fd, err = create(sys); err != nil {
 		return nil, fmt.Errorf("kvm: create vm: %w", err)
 	}
@@ -104,8 +109,13 @@ func (vm *VM) NewVCPU(id int) (hv.VCPU, error) {
 		return nil, fmt.Errorf("kvm: create vcpu %d: %w", id, err)
 	}
 	vm.mu.Lock()
-	defer vm.mu.Unlock()
 	vm.vcpus[id] = v
+	err = vm.mapRing(v.fd)
+	vm.mu.Unlock()
+	if err != nil {
+		_ = v.Close() // the first error is the one to tell
+		return nil, fmt.Errorf("kvm: create vcpu %d: %w", id, err)
+	}
 	return v, nil
 }
 
@@ -134,5 +144,9 @@ func (vm *VM) Close() error {
 		a.event.FD().Release()
 	}
 	clear(vm.attached)
-	return vm.fd.Close()
+	err := vm.unmapRing() // the mapping would keep the kernel's VM alive
+	if cerr := vm.fd.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }

@@ -4,6 +4,7 @@
  *
  * made with the headers of Linux 6.1 (Debian's linux-libc-dev).
  */
+#define PAGE_SIZE 4096 /* for KVM_COALESCED_MMIO_MAX */
 #include <linux/kvm.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -27,6 +28,17 @@ int main(void)
 	OFF(kvm_ioeventfd, len);
 	OFF(kvm_ioeventfd, fd);
 	OFF(kvm_ioeventfd, flags);
+	SIZE(kvm_coalesced_mmio_zone);
+	OFF(kvm_coalesced_mmio_zone, size);
+	OFF(kvm_coalesced_mmio_zone, pio);
+	SIZE(kvm_coalesced_mmio);
+	OFF(kvm_coalesced_mmio, phys_addr);
+	OFF(kvm_coalesced_mmio, len);
+	OFF(kvm_coalesced_mmio, pio);
+	OFF(kvm_coalesced_mmio, data);
+	OFF(kvm_coalesced_mmio_ring, first);
+	OFF(kvm_coalesced_mmio_ring, last);
+	OFF(kvm_coalesced_mmio_ring, coalesced_mmio);
 	SIZE(kvm_irqfd);
 	OFF(kvm_irqfd, gsi);
 	OFF(kvm_irqfd, flags);
@@ -136,8 +148,12 @@ int main(void)
 	NUM(KVM_SET_MSRS);
 	NUM(KVM_SET_CPUID2);
 	NUM(KVM_KVMCLOCK_CTRL);
+	NUM(KVM_REGISTER_COALESCED_MMIO);
 
+	NUM(KVM_COALESCED_MMIO_MAX);
 	NUM(KVM_CAP_IRQCHIP);
+	NUM(KVM_CAP_COALESCED_MMIO);
+	NUM(KVM_CAP_COALESCED_PIO);
 	NUM(KVM_CAP_USER_MEMORY);
 	NUM(KVM_CAP_SET_TSS_ADDR);
 	NUM(KVM_CAP_EXT_CPUID);
