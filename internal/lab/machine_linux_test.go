@@ -86,7 +86,7 @@ func TestMachine(t *testing.T) {
 		}
 	})
 	t.Run("the host is read-only", func(t *testing.T) {
-		if code, _, errs := run(t, o, s, "", "touch", "made-inside"); code == 0 || !strings.Contains(errs, "Read-only") {
+		if code, _, errs := run(t, o, s, "", "touch", "/usr/made-inside"); code == 0 || !strings.Contains(errs, "Read-only") {
 			t.Errorf("exit code %d, %q", code, errs)
 		}
 	})
