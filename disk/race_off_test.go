@@ -1,5 +1,5 @@
 //go:build !race
 
-package disk
+package disk_test
 
 const raceEnabled = false

@@ -87,7 +87,7 @@ func TestRawNoAllocations(t *testing.T) {
 	check("write zeroes", func() error { return r.WriteZeroes(0, 4096, false) })
 }
 
-func checkVectors(check func(string, func() error), r *Raw, bufs [][]byte) {
+func checkVectors(check func(string, func() error), r *disk.Raw, bufs [][]byte) {
 	check("vector read", func() error { _, err := r.ReadvAt(bufs, 4096); return err })
 	check("vector write", func() error { _, err := r.WritevAt(bufs, 4096); return err })
 }
