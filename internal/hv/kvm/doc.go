@@ -1,6 +1,7 @@
 // Package kvm runs vCPUs on the Linux kernel's hypervisor.
 //
-// Owns: /dev/kvm, memory slots, vCPU threads' entry and exit, in-kernel local APICs, ioeventfds, the dirty log.
+// Owns: /dev/kvm, memory slots, vCPU threads' entry and exit, in-kernel local APICs, ioeventfds, the ring
+// of posted writes, the dirty log.
 // Must not know: devices, addresses of a machine, boot protocols.
 // Spec: the kernel's Documentation/virt/kvm/api.rst [KVM-API]; layouts are pinned by testdata/layout_amd64.txt.
 // Stability: internal.
