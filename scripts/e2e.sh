@@ -3,6 +3,7 @@
 set -eu
 . "$(dirname "$0")/where.sh"
 cd "$root"
+make -s build lab
 sh scripts/deps.sh # the distribution's kernel
 echo "e2e: on $place"
 HUSK_BIN="$root/bin/husk"
