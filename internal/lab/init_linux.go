@@ -76,6 +76,7 @@ func initMain() error {
 	if err != nil {
 		return err
 	}
+	go watchStalls(os.Stderr) // the console
 	var wg sync.WaitGroup
 	for slot, port := range ports {
 		wg.Go(func() { serveSlot(port, func() *exec.Cmd { return stubCommand(slot) }) })

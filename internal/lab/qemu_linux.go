@@ -190,11 +190,11 @@ const firstPortFD = 3
 
 // arguments is QEMU's command line; dir is the machine's directory.
 func (m machine) arguments(dir string) []string {
-	cpu, smp, cmdline := "max", "1", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on"
+	// A periodic tick, not one-shot timers: an interrupt that the emulation loses then costs one tick, not all of them.
+	cpu, smp, cmdline := "max", "1", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on nohz=off highres=off"
 	if m.parallel {
 		// The one shape of two CPUs under multi-threaded emulation that does not hang inner guests.
 		cpu, smp = "EPYC,+svm", "2"
-		cmdline += " nohz=off"
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
