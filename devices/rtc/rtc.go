@@ -193,7 +193,12 @@ func (r *RTC) freeze() {
 	}
 }
 
-// commit makes the clock run on from the time in the registers.
-func (r *RTC) commit() { r.offset = r.decode().Unix() - r.clock().Unix() }
+// commit makes the clock run on from the time in the registers. A clock that is set has not ended an update: seen moves
+// along, so that setting it back by a second does not hide the next one.
+func (r *RTC) commit() {
+	old := r.offset
+	r.offset = r.decode().Unix() - r.clock().Unix()
+	r.seen += r.offset - old
+}
 
 var _ devices.Device = (*RTC)(nil)

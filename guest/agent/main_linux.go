@@ -56,8 +56,8 @@ func askInit(m proto.Shutdown) error {
 // sigRTMin is the C library's SIGRTMIN: it keeps the kernel's 32 and 33 for itself.
 const sigRTMin = 34
 
-// boot is process 1. What the host waits for comes first: the connection that says "ready" is dialled while file
-// systems are being mounted, and a process that is asked for meanwhile waits for those.
+// boot is process 1. What the host waits for comes first: the agent listens while file systems are being mounted, and
+// a process that is asked for meanwhile waits for those; "ready" is said when they are there and the power button is watched.
 func boot() {
 	params, log := firstSteps()
 	loadListed(log)
@@ -71,16 +71,18 @@ func boot() {
 	if err := mountAll(kernel{}, mounts[1:]); err != nil {
 		log.Error("boot", "err", err)
 	}
-	close(ready)
-	log.Debug("file systems mounted", "uptime", uptime())
-	settle(params, log)
-	go watchPower(log, func(key uint16) {
+	// The button comes before "ready": the kernel drops a press that nobody reads, and a host that was told of a guest
+	// may press at once.
+	watchPower(log, func(key uint16) {
 		if key == keyRestart {
 			a.shutdown(proto.Shutdown{Kind: proto.Reboot, Grace: buttonGrace})
 			return
 		}
 		a.shutdown(proto.Shutdown{Kind: proto.PowerOff, Grace: buttonGrace})
 	})
+	close(ready)
+	log.Debug("file systems mounted", "uptime", uptime())
+	settle(params, log)
 	if params.shell {
 		go consoleShell(l, log, a.env)
 	}
@@ -134,7 +136,10 @@ func serveVsock(a *Agent) {
 		return
 	}
 	a.log.Debug("listening", "port", proto.AgentPort, "uptime", uptime())
-	go a.announce()
+	go func() {
+		<-a.ready
+		a.announce()
+	}()
 	if err := a.Serve(ln); err != nil {
 		a.log.Error("serve", "err", err)
 	}
