@@ -36,5 +36,4 @@ require github.com/husk-vm/husk v0.0.0
 replace github.com/husk-vm/husk => $root
 X
 cd "$outside"
-go mod edit -json >/dev/null
 GOFLAGS=-mod=mod go test ${exec:+"$exec"} -count=1 -timeout 10m ./...
