@@ -3,6 +3,7 @@ package initramfs
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -77,7 +78,7 @@ func TestArchive(t *testing.T) {
 	if len(b)%segmentAlign != 0 {
 		t.Errorf("%d bytes", len(b))
 	}
-	golden(t, "archive.golden", b)
+	golden(t, "archive.golden.txt", []byte(hex.Dump(b)))
 	var list strings.Builder
 	err = cpio.ForEachRecord(cpio.Newc.Reader(bytes.NewReader(b)), func(r cpio.Record) error {
 		content, err := io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
