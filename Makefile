@@ -1,5 +1,5 @@
-# Husk: `make help` lists the targets. On a fresh Debian machine with Go, gcc, make and git every target installs what it
-# lacks.
+# Husk: `make help` lists the targets. On a fresh Debian machine with Go, gcc, make and git, as root, demo, test and the
+# benchmarks install what they lack; the kernel targets say which packages they need.
 
 GO       ?= go
 BIN      := bin
@@ -41,6 +41,7 @@ e2e: build lab ## boot real kernels: on this machine's KVM if it is a good one, 
 
 kernel: ## rebuild the guest kernel from the distribution's source package
 	sh guest/kernel/build.sh
+	cd guest/kernel && sha256sum bzImage >SHA256SUMS
 
 kernel-verify: ## rebuild the guest kernel and compare it with the committed one
 	sh guest/kernel/verify.sh

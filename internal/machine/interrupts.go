@@ -9,8 +9,7 @@ import (
 	"github.com/husk-vm/husk/internal/hv"
 )
 
-// vectors makes MSI vectors the way the back end does best: an event that the hypervisor turns into a message, else one
-// call a message.
+// vectors makes MSI vectors the way the back end does best: its own where it has some, else one call a message.
 type vectors struct {
 	irqs  hv.IRQFDs // nil where the back end has none
 	lapic hv.X86LAPICs
@@ -30,7 +29,7 @@ func (v vectors) NewMSI() (devices.MSIVector, error) {
 	return &signalVector{lapic: v.lapic}, nil
 }
 
-// irqVector is a vector with an event of its own.
+// irqVector is a vector of the back end's.
 type irqVector struct{ hv.IRQ }
 
 func (v irqVector) Route(m devices.MSI) error { return v.IRQ.Route(m.Addr, m.Data) }
